@@ -1,0 +1,182 @@
+"""The one place that names concrete parts and wires them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+from filelock import FileLock, Timeout
+
+from comfygate.assets.blobs import BlobStore
+from comfygate.comfy.address import ServerAddress
+from comfygate.comfy.channel import Channel
+from comfygate.comfy.client import ComfyClient
+from comfygate.comfy.wire import Timeouts
+from comfygate.domain.errors import Conflict, SettingsError
+from comfygate.domain.order import Lane, Tier
+from comfygate.domain.retry import SubmitPolicy
+from comfygate.gate.context import Context
+from comfygate.gate.dispatcher import Connect
+from comfygate.gate.drive import Link
+from comfygate.gate.library import Gate
+from comfygate.gate.live import Live
+from comfygate.gate.rules import Limits, Rules
+from comfygate.gate.service import Service, running
+from comfygate.settings import Settings, load_settings
+from comfygate.store.engine import open_store
+from comfygate.store.rows import ServerRow
+from comfygate.store.schema import migrate
+
+LOCK_FILE = "comfygate.lock"
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The settings as the plain values that `gate` takes."""
+    given = settings.limits
+    return Rules(
+        lanes={
+            name: Lane(name, lane.price, lane.depth_max, lane.queue_seconds_max)
+            for name, lane in settings.lanes.items()
+        },
+        tiers={
+            name: Tier(name, tier.priority, tier.jobs_queued_max) for name, tier in settings.tiers.items()
+        },
+        output_nodes=settings.output_nodes,
+        file_inputs=settings.file_inputs,
+        limits=Limits(**{name: getattr(given, name) for name in Limits.__slots__}),
+        submit=SubmitPolicy(settings.comfy.submit_retries, settings.comfy.submit_retry_seconds),
+        attempts_max=settings.dispatch.attempts_max,
+        comfy_poll_seconds=settings.comfy.poll_seconds,
+        probe_seconds=settings.comfy.probe_seconds,
+        lost_after_seconds=settings.comfy.lost_after_seconds,
+        dispatch_poll_seconds=settings.dispatch.poll_seconds,
+        lease_seconds=settings.dispatch.lease_seconds,
+        stop_seconds=settings.dispatch.stop_seconds,
+        idempotency_seconds=given.idempotency_seconds,
+        retry_after_seconds=given.retry_after_seconds,
+        results_seconds=settings.retention.results_seconds,
+        uploads_seconds=settings.retention.uploads_seconds,
+    )
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Context]:
+    """Store, bytes and rules, ready for use cases; no loop runs.
+
+    With SQLite this holds the data directory's lock. Raises Conflict when another process has it, SettingsError
+    when a directory or the database cannot be used.
+    """
+    _make_directories(settings)
+    url = settings.sqlalchemy_url()
+    with _only_process(settings) if url.startswith("sqlite") else contextlib.nullcontext():
+        await asyncio.to_thread(migrate, url)
+        store = open_store(url)
+        try:
+            yield Context(
+                store=store,
+                blobs=BlobStore(uploads=settings.uploads_path, results=settings.results_path),
+                rules=rules_of(settings),
+                now_ms=lambda: time.time_ns() // 1_000_000,
+                new_id=lambda: str(uuid.uuid4()),
+                owner=str(uuid.uuid4()),
+                live=Live(time.monotonic),
+            )
+        finally:
+            await store.close()
+
+
+def _make_directories(settings: Settings) -> None:
+    for path in (settings.data_path, settings.uploads_path, settings.results_path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(f"directory {path} cannot be made: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _only_process(settings: Settings) -> "contextlib.Generator[None]":  # type: ignore[name-defined]
+    lock = FileLock(settings.data_path / LOCK_FILE)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Conflict(
+            f"another process uses {settings.data_path}: SQLite is for one process at a time; "
+            "stop it first, or use PostgreSQL to run several"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def connector(settings: Settings, session: aiohttp.ClientSession) -> Connect:
+    """How a configured server becomes a client and a socket, with its secrets from the settings."""
+    timeouts = Timeouts(
+        connect_seconds=settings.comfy.connect_timeout_seconds,
+        answer_seconds=settings.comfy.request_timeout_seconds,
+        transfer_stall_seconds=settings.comfy.transfer_timeout_seconds,
+    )
+
+    def connect(server: ServerRow) -> Link:
+        secret = settings.server_secrets.get(server.name)
+        basic_auth = None
+        headers: dict[str, str] = {}
+        if secret is not None:
+            headers = {name: value.get_secret_value() for name, value in secret.headers.items()}
+            if secret.username is not None and secret.password is not None:
+                basic_auth = (secret.username, secret.password.get_secret_value())
+        address = ServerAddress(server.url, headers=headers, basic_auth=basic_auth)
+        return Link(
+            name=server.name,
+            client=ComfyClient(address, session=session, timeouts=timeouts),
+            channel=Channel(address, session=session, rng=random.Random()),  # noqa: S311 - jitter, no secret
+        )
+
+    return connect
+
+
+@contextlib.asynccontextmanager
+async def started(settings: Settings) -> AsyncIterator[Service]:
+    """A gate with all its loops running. Raises as `opened` does."""
+    async with (
+        opened(settings) as ctx,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+        ) as session,
+        running(ctx, connector(settings, session)) as service,
+    ):
+        yield service
+
+
+@contextlib.asynccontextmanager
+async def open(settings: Settings | None = None) -> AsyncIterator[Gate]:  # noqa: A001 - the library's verb
+    """Run a gate inside this process and use it without HTTP; settings are loaded if none are given.
+
+    At the end of the block running jobs are given `stop_seconds` to finish, then left for adoption.
+    """
+    async with started(settings or load_settings()) as service:
+        yield Gate(service)
+        await service.drain(asyncio.Event())
+
+
+def signing_secret(settings: Settings) -> bytes:
+    """The secret that signs download addresses: from the settings, else made once and kept in the data directory."""
+    if settings.signing_secret is not None:
+        return settings.signing_secret.get_secret_value().encode()
+    return _kept_secret(settings.data_path / "signing.secret")
+
+
+def _kept_secret(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+        return path.read_bytes()

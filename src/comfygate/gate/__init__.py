@@ -1,0 +1,1 @@
+"""Use cases and loops: submit, claim, drive an attempt, settle, cancel, rescue, tell."""

@@ -1,0 +1,97 @@
+"""What every use case is given: store, bytes, rules, clock and the in-process live state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from comfygate.assets.blobs import BlobStore
+from comfygate.domain.graph import NodeClass
+from comfygate.gate.live import Live
+from comfygate.gate.rules import Rules
+from comfygate.store.engine import Store
+
+
+class Bells:
+    """Wakes loops that wait. Ringing is never needed for correctness: every loop also polls."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Event, frozenset[str]] = {}
+
+    def hang(self, topics: frozenset[str]) -> asyncio.Event:
+        """A new event that rings for any of `topics`; take it down with `remove`."""
+        bell = asyncio.Event()
+        self._waiting[bell] = topics
+        return bell
+
+    def remove(self, bell: asyncio.Event) -> None:
+        self._waiting.pop(bell, None)
+
+    def ring(self, topic: str) -> None:
+        for bell, topics in self._waiting.items():
+            if topic in topics:
+                bell.set()
+
+
+OUTBOX = "outbox"
+"""Bell topic: something waits to be told. Lanes ring under `lane:NAME`."""
+SERVERS = "servers"
+"""Bell topic: the list of servers changed."""
+
+
+def lane_bell(lane: str) -> str:
+    """The bell topic of a lane."""
+    return f"lane:{lane}"
+
+
+@dataclass(slots=True)
+class ServerStatus:
+    """What this process knows of one server right now."""
+
+    up: bool = False
+    version: str = ""
+    last_error: str = ""
+    running: int = 0
+    lanes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Fleet:
+    """What this process has learnt of the servers: their state and the node classes they have."""
+
+    status: dict[str, ServerStatus] = field(default_factory=dict)
+    classes: dict[str, Mapping[str, NodeClass]] = field(default_factory=dict)
+
+    def classes_in(self, lane: str) -> Mapping[str, NodeClass]:
+        """Every node class that some server of the lane has; empty while none has been asked."""
+        merged: dict[str, NodeClass] = {}
+        for name, status in self.status.items():
+            if lane in status.lanes:
+                merged.update(self.classes.get(name, {}))
+        return merged
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of one running gate. `now_ms` is wall time, ms since 1970; `new_id` makes UUIDs.
+
+    `cancels` holds the cancel signals of the attempts that this process drives, by job. `secrets_of_jobs` holds
+    what a caller sent along for the server and what must never be written down (`extra_data`), by job.
+    """
+
+    store: Store
+    blobs: BlobStore
+    rules: Rules
+    now_ms: Callable[[], int]
+    new_id: Callable[[], str]
+    owner: str
+    live: Live
+    bells: Bells = field(default_factory=Bells)
+    fleet: Fleet = field(default_factory=Fleet)
+    cancels: dict[str, asyncio.Event] = field(default_factory=dict)
+    secrets_of_jobs: dict[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def lease_ms(self) -> int:
+        return int(self.rules.lease_seconds * 1000)

@@ -1,0 +1,80 @@
+"""Ends what waited too long and throws away what nobody may read any more. Any replica may run it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from comfygate.gate.context import OUTBOX, Context
+from comfygate.store import assets as assets_store
+from comfygate.store import jobs as jobs_store
+from comfygate.store import outbox as outbox_store
+from comfygate.store.engine import Connection
+
+INTERVAL_SECONDS = 5.0
+BATCH_MAX = 500
+"""Rows ended or dropped in one transaction."""
+SWEEP_SECONDS = 3600.0
+"""Between two looks for stored bytes that no row knows."""
+ORPHAN_AGE_SECONDS = 3600
+"""Bytes younger than this may belong to a row that is about to be written."""
+OUTBOX_KEEP_SECONDS = 86_400
+
+log = structlog.get_logger(__name__)
+
+
+async def keep_house(ctx: Context) -> None:
+    """Run until cancelled."""
+    swept_at = -SWEEP_SECONDS
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            await tidy_once(ctx)
+            if loop.time() - swept_at >= SWEEP_SECONDS:
+                swept_at = loop.time()
+                await sweep_orphans(ctx)
+        except Exception as error:
+            log.error("janitor.round_failed", error=repr(error))
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def tidy_once(ctx: Context) -> None:
+    """Expire queued jobs with their refund, then drop expired assets, unreferenced bytes and old notes."""
+    now_ms = ctx.now_ms()
+    while expired := await ctx.store.run(jobs_store.expire_queued, now_ms, BATCH_MAX):
+        log.info("jobs.expired", jobs=expired)
+        ctx.bells.ring(OUTBOX)
+        if expired < BATCH_MAX:
+            break
+    while await ctx.store.run(assets_store.prune_expired, now_ms, BATCH_MAX) == BATCH_MAX:
+        continue
+    keys = await ctx.store.run(assets_store.drop_unreferenced_blobs, now_ms, BATCH_MAX)
+    for key in keys:
+        await ctx.blobs.delete(key)
+    if keys:
+        log.info("blobs.deleted", blobs=len(keys))
+    await ctx.store.run(_drop_notes, now_ms, ctx.rules.idempotency_seconds)
+
+
+def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None:
+    outbox_store.prune(conn, now_ms - OUTBOX_KEEP_SECONDS * 1000)
+    jobs_store.forget_keys(conn, now_ms - idempotency_seconds * 1000)
+
+
+async def sweep_orphans(ctx: Context) -> int:
+    """Delete bytes that a crash left without a row. Returns how many."""
+    before = datetime.fromtimestamp(ctx.now_ms() / 1000, UTC) - timedelta(seconds=ORPHAN_AGE_SECONDS)
+    dropped = await ctx.blobs.sweep_unfinished(before)
+    for area in ("uploads", "results"):
+        batch = [found.key async for found in ctx.blobs.keys(area) if found.modified_at < before]
+        for start in range(0, len(batch), BATCH_MAX):
+            part = batch[start : start + BATCH_MAX]
+            known = await ctx.store.read(assets_store.known_keys, part)
+            for key in part:
+                if key not in known:
+                    await ctx.blobs.delete(key)
+                    dropped += 1
+    if dropped:
+        log.info("blobs.orphans_deleted", blobs=dropped)
+    return dropped

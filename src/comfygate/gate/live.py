@@ -1,0 +1,193 @@
+"""What is happening to jobs right now, for whoever watches: in this process, in memory, never the truth.
+
+A slow watcher holds nobody up: progress and previews it has not read are replaced by newer ones, statuses are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from comfygate.domain.errors import TooManyStreams
+from comfygate.domain.job import PUBLIC_STATUS, TERMINAL, JobState
+
+PROGRESS_INTERVAL_SECONDS = 0.4
+"""Least time between two progress events of one job; about two a second, as Comfy API v2 asks for."""
+PREVIEW_BYTES_MAX = 512 * 1024
+"""Larger previews are not passed on, in bytes."""
+STATUSES_WAITING_MAX = 256
+"""Unread status events of one watcher, after which the oldest are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEvent:
+    """A public status; `position` while queued (0: taken by a server, 1: next)."""
+
+    status: str
+    position: int | None = None
+
+    @property
+    def ends(self) -> bool:
+        return self.status in {PUBLIC_STATUS[state] for state in TERMINAL}
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """A complete snapshot of how far an attempt is. `value` from 0 to 1."""
+
+    value: float
+    nodes_done: int
+    nodes_total: int
+    current_node: str | None = None
+    current_node_class: str | None = None
+    step: int | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewEvent:
+    """A picture of work in progress."""
+
+    node_id: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutputEvent:
+    """An output was committed; `asset_id` is its record."""
+
+    asset_id: str
+
+
+LiveEvent = StatusEvent | ProgressEvent | PreviewEvent | OutputEvent
+
+
+class Watch:
+    """One watcher's unread events of one job, in order."""
+
+    def __init__(self, job_id: str, lane: str) -> None:
+        self.job_id = job_id
+        self.lane = lane
+        self._unread: dict[object, LiveEvent] = {}
+        self._serial = 0
+        self._ready = asyncio.Event()
+        self.position: int | None = None
+
+    def put(self, event: LiveEvent) -> None:
+        """Add an event; a newer progress or preview takes the place of an unread older one."""
+        key: object = type(event)
+        if isinstance(event, StatusEvent | OutputEvent):
+            self._serial += 1
+            key = self._serial
+            if len(self._unread) >= STATUSES_WAITING_MAX:
+                self._unread.pop(next(iter(self._unread)))
+        else:
+            self._unread.pop(key, None)
+        if isinstance(event, StatusEvent):
+            self.position = event.position if event.status == "queued" else None
+        self._unread[key] = event
+        self._ready.set()
+
+    async def next(self) -> LiveEvent:
+        """The oldest unread event, as soon as there is one."""
+        while not self._unread:
+            self._ready.clear()
+            await self._ready.wait()
+        return self._unread.pop(next(iter(self._unread)))
+
+    async def __aiter__(self) -> AsyncIterator[LiveEvent]:
+        """Events up to and with the terminal status."""
+        while True:
+            event = await self.next()
+            yield event
+            if isinstance(event, StatusEvent) and event.ends:
+                return
+
+
+class Live:
+    """The watchers of all jobs, and the latest progress and preview of those in flight."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._watches: dict[str, set[Watch]] = {}
+        self._progress: dict[str, ProgressEvent] = {}
+        self._preview: dict[str, PreviewEvent] = {}
+        self._told_at: dict[tuple[str, type], float] = {}
+        self._streams: dict[str, int] = {}
+
+    def progress_of(self, job_id: str) -> ProgressEvent | None:
+        return self._progress.get(job_id)
+
+    def preview_of(self, job_id: str) -> PreviewEvent | None:
+        return self._preview.get(job_id)
+
+    @contextmanager
+    def watch(self, job_id: str, lane: str) -> Iterator[Watch]:
+        """Watch a job until the block ends. Subscribe first, then read the job: nothing falls between."""
+        watch = Watch(job_id, lane)
+        self._watches.setdefault(job_id, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            watches = self._watches[job_id]
+            watches.discard(watch)
+            if not watches:
+                del self._watches[job_id]
+
+    @contextmanager
+    def stream(self, account_id: str, most: int) -> Iterator[None]:
+        """Count one live stream of an account. Raises TooManyStreams above `most`."""
+        if self._streams.get(account_id, 0) >= most:
+            raise TooManyStreams(
+                f"this account has {most} event streams open, the most it may have; close one or poll",
+                details={"limit": "streams_per_account_max", "value": most},
+            )
+        self._streams[account_id] = self._streams.get(account_id, 0) + 1
+        try:
+            yield
+        finally:
+            self._streams[account_id] -= 1
+            if not self._streams[account_id]:
+                del self._streams[account_id]
+
+    def watched_in(self, lane: str) -> list[Watch]:
+        """Watches of jobs of this lane."""
+        return [watch for watches in self._watches.values() for watch in watches if watch.lane == lane]
+
+    def publish(self, job_id: str, event: LiveEvent) -> None:
+        """Pass an event on to the job's watchers, progress and previews no more than about twice a second."""
+        match event:
+            case ProgressEvent():
+                self._progress[job_id] = event
+            case PreviewEvent():
+                if len(event.data) > PREVIEW_BYTES_MAX:
+                    return
+                self._preview[job_id] = event
+            case StatusEvent() if event.ends or event.status == "queued":
+                self.forget(job_id)
+        if isinstance(event, ProgressEvent | PreviewEvent) and not self._due(job_id, event):
+            return
+        for watch in self._watches.get(job_id, ()):
+            watch.put(event)
+
+    def _due(self, job_id: str, event: LiveEvent) -> bool:
+        key, now = (job_id, type(event)), self._monotonic()
+        if now - self._told_at.get(key, -PROGRESS_INTERVAL_SECONDS) < PROGRESS_INTERVAL_SECONDS:
+            return False
+        self._told_at[key] = now
+        return True
+
+    def forget(self, job_id: str) -> None:
+        """Drop the snapshots of a job that is no longer in flight."""
+        self._progress.pop(job_id, None)
+        self._preview.pop(job_id, None)
+        self._told_at.pop((job_id, ProgressEvent), None)
+        self._told_at.pop((job_id, PreviewEvent), None)
+
+
+def public_status(state: JobState) -> str:
+    """One of the contract's seven statuses."""
+    return PUBLIC_STATUS[state]

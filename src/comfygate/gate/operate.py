@@ -1,0 +1,215 @@
+"""What an operator does, by name: JSON-ready values in and out, for the command line and its control channel.
+
+One table serves the command that runs alone and the one that goes through a running service, so the two
+cannot come to differ.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from comfygate.comfy.address import ServerAddress
+from comfygate.domain.credits import WORDS
+from comfygate.domain.errors import InvalidRequest, NotFound
+from comfygate.gate import accounts, submit, views
+from comfygate.gate.context import SERVERS, Context
+from comfygate.gate.views import JobView
+from comfygate.store import accounts as accounts_store
+from comfygate.store import attempts as attempts_store
+from comfygate.store import ledger
+from comfygate.store.rows import AccountRow, EntryRow, ServerRow
+
+SERVER_NAME_SHAPE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
+SLOTS_MAX = 64
+ENTRIES_SHOWN = 50
+
+Json = dict[str, Any]
+Operation = Callable[..., Awaitable[Json]]
+
+
+async def accounts_add(ctx: Context, name: str, tier: str = "regular", credits: int = 0) -> Json:
+    """Make an account; the key is in this answer and nowhere else."""
+    made = await accounts.add_account(ctx, name, tier=tier, credits=credits)
+    return {**_account(made.account), "api_key": made.api_key}
+
+
+async def accounts_list(ctx: Context) -> Json:
+    """All accounts with their credits."""
+    return {"accounts": [_account(account) for account in await accounts.list_accounts(ctx)]}
+
+
+async def keys_add(ctx: Context, account: str) -> Json:
+    """One more key for an account."""
+    made = await accounts.add_key(ctx, account)
+    return {"id": made.account.id, "name": made.account.name, "api_key": made.api_key}
+
+
+async def credits_grant(ctx: Context, account: str, amount: int, reason: str) -> Json:
+    """Add credits to an account."""
+    return _account(await accounts.grant(ctx, account, amount, reason))
+
+
+async def ledger_show(ctx: Context, account: str, limit: int = ENTRIES_SHOWN) -> Json:
+    """An account's newest entries."""
+    found, entries = await accounts.entries(ctx, account, limit=limit)
+    return {**_account(found), "entries": [entry_json(entry) for entry in entries]}
+
+
+async def ledger_audit(ctx: Context) -> Json:
+    """Recompute the books."""
+    found = await ctx.store.read(ledger.audit)
+    return {
+        "balanced": not found.faults,
+        "accounts": found.accounts,
+        "entries": found.entries,
+        "issued": found.issued,
+        "revenue": found.revenue,
+        "available": found.available,
+        "held": found.held,
+        "total": found.total,
+        "faults": list(found.faults),
+    }
+
+
+async def servers_add(ctx: Context, name: str, url: str, lanes: list[str], slots: int = 1) -> Json:
+    """Configure a server, or change the one of this name. A running service takes it up at once."""
+    if SERVER_NAME_SHAPE.fullmatch(name) is None:
+        raise InvalidRequest(
+            f"name is {name!r}: a lower-case letter, then up to 62 of a-z 0-9 _ . -",
+            details={"field": "name"},
+        )
+    address = ServerAddress(url)
+    if address.basic_auth is not None:
+        raise InvalidRequest(
+            f"url of {name!r} carries credentials: leave them out and set them under [server_secrets.{name}]",
+            details={"field": "url"},
+        )
+    unknown = [lane for lane in lanes if lane not in ctx.rules.lanes]
+    if unknown or not lanes:
+        known = ", ".join(sorted(ctx.rules.lanes))
+        raise InvalidRequest(
+            f"lanes is {','.join(lanes)!r}: name one or more of {known}", details={"field": "lanes"}
+        )
+    if not 1 <= slots <= SLOTS_MAX:
+        raise InvalidRequest(
+            f"slots is {slots}: it must be from 1 to {SLOTS_MAX}", details={"field": "slots"}
+        )
+    server = await ctx.store.run(
+        accounts_store.add_server, name, address.url, slots, tuple(dict.fromkeys(lanes)), ctx.now_ms()
+    )
+    ctx.bells.ring(SERVERS)
+    return _server(ctx, server)
+
+
+async def servers_list(ctx: Context) -> Json:
+    """All servers, with what a running service knows of them."""
+    return {"servers": [_server(ctx, s) for s in await ctx.store.read(accounts_store.list_servers)]}
+
+
+async def jobs_list(
+    ctx: Context, status: list[str] | None = None, limit: int = 20, cursor: str | None = None
+) -> Json:
+    """Everybody's jobs, newest first."""
+    page = await views.list_jobs(ctx, None, statuses=status or [], limit=limit, cursor=cursor)
+    return {"jobs": [job_json(view) for view in page.jobs], "next_cursor": page.next_cursor}
+
+
+async def jobs_show(ctx: Context, job: str) -> Json:
+    """One job with its attempts and what the operator should know of them."""
+    view = await views.get_job(ctx, job, None)
+    tries = await ctx.store.read(attempts_store.list_attempts, job)
+    return {
+        **job_json(view),
+        "cause": view.job.cause,
+        "attempts": [{name: getattr(a, name) for name in type(a).__slots__} for a in tries],
+    }
+
+
+async def jobs_cancel(ctx: Context, job: str) -> Json:
+    """Cancel anybody's job."""
+    return job_json(await submit.cancel(ctx, job, None))
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "accounts.add": accounts_add,
+    "accounts.list": accounts_list,
+    "credits.grant": credits_grant,
+    "jobs.cancel": jobs_cancel,
+    "jobs.list": jobs_list,
+    "jobs.show": jobs_show,
+    "keys.add": keys_add,
+    "ledger.audit": ledger_audit,
+    "ledger.show": ledger_show,
+    "servers.add": servers_add,
+    "servers.list": servers_list,
+}
+
+
+async def perform(ctx: Context, name: str, arguments: Mapping[str, Any]) -> Json:
+    """Do the operation `name`. Raises NotFound for an unknown one, and what the operation raises."""
+    operation = OPERATIONS.get(name)
+    if operation is None:
+        raise NotFound(f"no operation is called {name!r}; is the running service of another version?")
+    return await operation(ctx, **arguments)
+
+
+def _account(account: AccountRow) -> Json:
+    return {
+        "id": account.id,
+        "name": account.name,
+        "tier": account.tier,
+        "available": account.balance.available,
+        "held": account.balance.held,
+    }
+
+
+def entry_json(entry: EntryRow) -> Json:
+    """An entry as its account reads it. `words` is what the user is told."""
+    return {
+        "id": entry.id,
+        "kind": entry.kind.value,
+        "words": WORDS[entry.kind],
+        "amount": entry.amount,
+        "job_id": entry.job_id,
+        "reason": entry.reason,
+        "created_at_ms": entry.created_at_ms,
+    }
+
+
+def _server(ctx: Context, server: ServerRow) -> Json:
+    status = ctx.fleet.status.get(server.name)
+    return {
+        "name": server.name,
+        "url": server.url,
+        "lanes": list(server.lanes),
+        "slots": server.slots,
+        "state": "unknown" if status is None else "up" if status.up else "down",
+        "running": status.running if status else 0,
+        "version": status.version if status else "",
+        "last_error": status.last_error if status else "",
+    }
+
+
+def job_json(view: JobView) -> Json:
+    """A job as the operator sees it."""
+    job = view.job
+    return {
+        "id": job.id,
+        "account_id": job.account_id,
+        "lane": job.lane,
+        "status": view.status,
+        "state": job.state.value,
+        "priority": job.priority,
+        "ticket": job.ticket,
+        "queue_position": view.position,
+        "attempt": job.attempt,
+        "price": job.price,
+        "hold": job.hold.value,
+        "error": job.error.to_json() if job.error else None,
+        "created_at_ms": job.created_at_ms,
+        "started_at_ms": job.started_at_ms,
+        "completed_at_ms": job.completed_at_ms,
+        "outputs": [{"asset_id": o.id, "name": o.name, "size_bytes": o.size_bytes} for o in view.outputs],
+    }

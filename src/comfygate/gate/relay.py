@@ -1,0 +1,88 @@
+"""Drains the outbox: tells every subscriber what happened, at least once, in order for each job.
+
+A row is marked delivered only after all durable subscribers took it. When one fails, the rows of that job wait
+for the next round and the other jobs go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from comfygate.domain.job import PUBLIC_STATUS, JobState
+from comfygate.gate.context import OUTBOX, Context, lane_bell
+from comfygate.gate.live import StatusEvent
+from comfygate.store import outbox as outbox_store
+from comfygate.store.rows import OutboxRow
+
+BATCH_MAX = 200
+"""Rows told in one round."""
+POLL_SECONDS = 1.0
+"""The safety net behind the bell; also the wait after a subscriber failed."""
+POSITIONS_TOPIC = "positions"
+
+Subscriber = Callable[[OutboxRow], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
+
+
+async def relay(ctx: Context, subscribers: list[Subscriber]) -> None:
+    """Run until cancelled. `subscribers` may grow and shrink meanwhile."""
+    bell = ctx.bells.hang(frozenset({OUTBOX}))
+    try:
+        while True:
+            bell.clear()
+            try:
+                told = await drain(ctx, subscribers)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                log.error("relay.round_failed", error=repr(error))
+                told = 0
+            if told < BATCH_MAX:
+                try:
+                    await asyncio.wait_for(bell.wait(), POLL_SECONDS)
+                except TimeoutError:
+                    continue
+    finally:
+        ctx.bells.remove(bell)
+
+
+async def drain(ctx: Context, subscribers: list[Subscriber]) -> int:
+    """Tell one batch. Returns how many rows were delivered."""
+    rows = await ctx.store.read(outbox_store.waiting, BATCH_MAX)
+    stuck: set[str] = set()
+    delivered: list[int] = []
+    for row in rows:
+        if row.job_id in stuck:
+            continue
+        try:
+            for subscriber in list(subscribers):
+                await subscriber(row)
+        except Exception as error:
+            log.error("relay.subscriber_failed", job=row.job_id, kind=row.kind, error=repr(error))
+            stuck.add(row.job_id)
+            continue
+        _tell_watchers(ctx, row)
+        delivered.append(row.id)
+    if delivered:
+        await ctx.store.run(outbox_store.mark_delivered, delivered, ctx.now_ms())
+    return len(delivered)
+
+
+def _tell_watchers(ctx: Context, row: OutboxRow) -> None:
+    """Pass a status on to whoever watches the job here, and note that places in its lane moved."""
+    state = JobState(row.kind.removeprefix("job."))
+    position = 0 if state is JobState.CLAIMED else None
+    event = StatusEvent(PUBLIC_STATUS[state], position)
+    if event.ends:
+        ctx.secrets_of_jobs.pop(row.job_id, None)
+    # A queued job's place is told by the loop that knows it.
+    if state is not JobState.QUEUED:
+        ctx.live.publish(row.job_id, event)
+    if state in {JobState.QUEUED, JobState.CLAIMED, JobState.CANCELED, JobState.EXPIRED}:
+        ctx.bells.ring(f"{POSITIONS_TOPIC}:{row.lane}")
+    if state is JobState.QUEUED:
+        ctx.bells.ring(lane_bell(row.lane))

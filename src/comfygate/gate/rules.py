@@ -1,0 +1,47 @@
+"""The settings that use cases and loops need, as plain values handed down from `app`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from comfygate.domain.order import Lane, Tier
+from comfygate.domain.retry import SubmitPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most of everything; see `docs/reference/settings.md`."""
+
+    graph_bytes_max: int = 2 * 1024 * 1024
+    graph_nodes_max: int = 2000
+    inputs_max: int = 32
+    upload_bytes_max: int = 100 * 1024 * 1024
+    output_bytes_max: int = 2 * 1024**3
+    outputs_max: int = 256
+    streams_per_account_max: int = 16
+    page_limit_max: int = 100
+    position_cap: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How this house runs. Times in seconds."""
+
+    lanes: Mapping[str, Lane]
+    tiers: Mapping[str, Tier]
+    output_nodes: Mapping[str, str]
+    file_inputs: Mapping[str, Sequence[str]]
+    limits: Limits = field(default_factory=Limits)
+    submit: SubmitPolicy = field(default_factory=SubmitPolicy)
+    attempts_max: int = 3
+    comfy_poll_seconds: float = 3.0
+    probe_seconds: float = 15.0
+    lost_after_seconds: float = 120.0
+    dispatch_poll_seconds: float = 2.0
+    lease_seconds: float = 30.0
+    stop_seconds: float = 30.0
+    idempotency_seconds: int = 86_400
+    retry_after_seconds: int = 10
+    results_seconds: int = 7 * 86_400
+    uploads_seconds: int = 7 * 86_400

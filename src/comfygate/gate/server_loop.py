@@ -1,0 +1,204 @@
+"""One server: is it there, what can it do, and is a slot of it free while work waits.
+
+The loop has one await point. It is woken by submissions and by its own attempts ending; the poll is only the
+safety net. A server that does not answer its probe takes no new job, so it cannot burn through the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+import structlog
+
+from comfygate.comfy.errors import ComfyError
+from comfygate.comfy.wire import Capabilities
+from comfygate.domain.errors import Conflict
+from comfygate.domain.graph import NodeClass, node_class
+from comfygate.gate.context import OUTBOX, Context, ServerStatus, lane_bell
+from comfygate.gate.drive import Link, drive
+from comfygate.store import attempts as attempts_store
+from comfygate.store.attempts import Slot
+from comfygate.store.rows import ClaimedAttempt, ServerRow
+
+CONNECT_SECONDS = 2.0
+"""How long a job waits for the server's socket before it is sent and watched by polling alone."""
+DOWN_PROBE_SECONDS = 1.0
+"""Between two probes of a server that is down."""
+
+log = structlog.get_logger(__name__)
+
+
+class ServerLoop:
+    """Keeps one server busy with the jobs of its lanes, never more at a time than its slots."""
+
+    def __init__(
+        self, ctx: Context, server: ServerRow, link: Link, inherited: Sequence[ClaimedAttempt] = ()
+    ) -> None:
+        self._ctx = ctx
+        self.server = server
+        self._link = link
+        self._bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in server.lanes))
+        self._running: dict[int, asyncio.Task[None]] = {}
+        self._attempts: dict[int, ClaimedAttempt] = {}
+        self._inherited = tuple(inherited)
+        self._status = ServerStatus(lanes=server.lanes)
+        self._stopping = False
+        self._log = log.bind(server=server.name)
+        self._checked = asyncio.Event()
+        ctx.fleet.status[server.name] = self._status
+
+    async def run(self) -> None:
+        """Until cancelled; then running attempts are left for adoption."""
+        tasks = [
+            asyncio.create_task(self._forever(self._link.channel.run), name="socket"),
+            asyncio.create_task(self._forever(self._probe_loop), name="probe"),
+            asyncio.create_task(self._forever(self._claim_loop), name="claim"),
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in (*tasks, *self._running.values()):
+                task.cancel()
+            await asyncio.gather(*tasks, *self._running.values(), return_exceptions=True)
+            self._ctx.bells.remove(self._bell)
+            self._ctx.fleet.status.pop(self.server.name, None)
+            self._ctx.fleet.classes.pop(self.server.name, None)
+
+    def left_open(self) -> list[ClaimedAttempt]:
+        """After `run` was cancelled: the attempts that the loop in its place must adopt."""
+        return [replace(attempt, adopted=True) for attempt in self._attempts.values()]
+
+    async def drained(self) -> None:
+        """Claim nothing more, and return when the last running attempt has settled."""
+        self._stopping = True
+        while self._running:
+            await asyncio.wait(list(self._running.values()))
+            # Lets the tasks' done callbacks take them off the list.
+            await asyncio.sleep(0)
+
+    async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:
+        """A part that breaks is logged and begun again: one bug must not idle a server for good."""
+        while True:
+            try:
+                await part()
+            except Exception:
+                self._log.exception("server.part_broke", part=getattr(part, "__name__", "socket"))
+            await asyncio.sleep(DOWN_PROBE_SECONDS)
+
+    async def _probe_loop(self) -> None:
+        while True:
+            await self._probe()
+            self._checked.set()
+            up = self._status.up
+            await asyncio.sleep(self._ctx.rules.probe_seconds if up else DOWN_PROBE_SECONDS)
+
+    async def _probe(self) -> None:
+        was_up = self._status.up
+        try:
+            found = await self._link.client.probe()
+            if not was_up:
+                self._ctx.fleet.classes[self.server.name] = await self._classes()
+        except ComfyError as error:
+            self._down(str(error))
+            return
+        self._up(found, was_up=was_up)
+
+    async def _classes(self) -> dict[str, NodeClass]:
+        described = await self._link.client.object_info()
+        return {name: node_class(body) for name, body in described.items() if isinstance(body, dict)}
+
+    def _up(self, found: Capabilities, *, was_up: bool) -> None:
+        self._status.up, self._status.version, self._status.last_error = True, found.version, ""
+        if not was_up:
+            self._log.info("server.up", version=found.version, cancel_via=found.cancel_via.value)
+            self._bell.set()
+
+    def _down(self, reason: str) -> None:
+        if self._status.up or self._status.last_error != reason:
+            self._log.warning("server.down", reason=reason)
+        self._status.up, self._status.last_error = False, reason
+
+    async def _claim_loop(self) -> None:
+        while True:
+            # Cleared first: a ring during the claims below must not be lost.
+            self._bell.clear()
+            await self._adopt()
+            while self._may_claim() and await self._claim_one():
+                pass
+            try:
+                await asyncio.wait_for(self._bell.wait(), self._ctx.rules.dispatch_poll_seconds)
+            except TimeoutError:
+                continue
+
+    def _may_claim(self) -> bool:
+        return not self._stopping and self._status.up and len(self._running) < self.server.slots
+
+    async def _adopt(self) -> None:
+        """Take over attempts that nobody drives: at the start on SQLite, when their lease ran out elsewhere."""
+        ctx = self._ctx
+        if self._stopping:
+            return
+        inherited, self._inherited = self._inherited, ()
+        for attempt in inherited:
+            self._start(attempt)
+        orphans = await ctx.store.run(
+            attempts_store.take_over,
+            self.server.name,
+            owner=ctx.owner,
+            lease_ms=ctx.lease_ms,
+            now_ms=ctx.now_ms(),
+            # SQLite is opened by one process at a time, so whoever began these is dead.
+            at_once=ctx.store.dialect == "sqlite",
+        )
+        for orphan in orphans:
+            self._start(orphan)
+
+    async def _claim_one(self) -> bool:
+        ctx = self._ctx
+        free = min(set(range(self.server.slots)) - self._running.keys())
+        try:
+            attempt = await ctx.store.run(
+                attempts_store.claim,
+                Slot(self.server.name, free, self.server.lanes),
+                owner=ctx.owner,
+                prompt_id=ctx.new_id(),
+                lease_ms=ctx.lease_ms,
+                now_ms=ctx.now_ms(),
+            )
+        except Conflict:
+            # Another replica has the slot; its lease will tell when it is free.
+            self._log.debug("slot.taken", slot=free)
+            return False
+        if attempt is None:
+            return False
+        ctx.bells.ring(OUTBOX)
+        self._start(attempt)
+        return True
+
+    def _start(self, attempt: ClaimedAttempt) -> None:
+        task = asyncio.create_task(self._drive(attempt), name=f"attempt {attempt.fence.job_id}")
+        self._running[attempt.slot] = task
+        self._attempts[attempt.slot] = attempt
+        self._status.running = len(self._running)
+        task.add_done_callback(lambda done: self._finished(attempt, done))
+
+    async def _drive(self, attempt: ClaimedAttempt) -> None:
+        if not self._link.channel.connected and self._status.up:
+            try:
+                await asyncio.wait_for(self._link.channel.wait_connected(), CONNECT_SECONDS)
+            except TimeoutError:
+                self._log.warning("channel.not_connected", job=attempt.fence.job_id)
+        await drive(self._ctx, self._link, attempt, trouble=self._down)
+
+    def _finished(self, attempt: ClaimedAttempt, done: asyncio.Task[None]) -> None:
+        if self._running.get(attempt.slot) is done:
+            del self._running[attempt.slot]
+        self._status.running = len(self._running)
+        if done.cancelled():
+            return
+        self._attempts.pop(attempt.slot, None)
+        if (error := done.exception()) is not None:
+            self._log.error("attempt.left_open", job=attempt.fence.job_id, error=repr(error))
+        self._bell.set()

@@ -1,0 +1,64 @@
+"""Brings a job's inputs to a server and writes the graph that it gets there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from comfygate.comfy.client import ComfyClient
+from comfygate.domain.graph import Path, rewrite
+from comfygate.gate.context import Context
+from comfygate.store import assets as assets_store
+from comfygate.store.rows import AssetRow, ClaimedAttempt
+
+NAMESPACE = "comfygate"
+"""First folder of everything this gateway puts on a server."""
+
+
+class InputGone(Exception):
+    """An input's bytes are no longer in storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """The graph as the server gets it."""
+
+    graph: dict[str, Any]
+
+
+def folder_of(attempt: ClaimedAttempt) -> str:
+    """Where an attempt writes on the server: its own folder, so that nothing is answered from a cache."""
+    return f"{NAMESPACE}/{attempt.account_id}/{attempt.fence.job_id}-{attempt.fence.attempt}"
+
+
+async def stage(ctx: Context, client: ComfyClient, attempt: ClaimedAttempt) -> Staged:
+    """Upload every input once, below the job's own folder, and rewrite the graph to the names they got.
+
+    Raises InputGone, and the client's errors.
+    """
+    wanted = list({item.asset_id for item in attempt.inputs})
+    known = await ctx.store.read(assets_store.assets_by_id, wanted) if wanted else {}
+    names: dict[str, str] = {}
+    for asset_id in wanted:
+        asset = known.get(asset_id)
+        if asset is None:
+            raise InputGone(f"asset {asset_id} is no longer there")
+        names[asset_id] = await client.upload(
+            subfolder=f"{NAMESPACE}/{attempt.account_id}/{attempt.fence.job_id}",
+            name=_plain_name(asset),
+            content=ctx.blobs.read(asset.key),
+            size=asset.size_bytes,
+            content_type=asset.content_type,
+        )
+    staged: dict[tuple[str, Path], str] = {
+        (item.node_id, item.path): names[item.asset_id] for item in attempt.inputs
+    }
+    return Staged(rewrite(json.loads(attempt.graph), staged, folder=folder_of(attempt)))
+
+
+def _plain_name(asset: AssetRow) -> str:
+    """A name that no server can misread: the asset's id and the caller's own extension, if it is a plain one."""
+    suffix = PurePosixPath(asset.file_path or "").suffix.lower()
+    return asset.id + (suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) <= 8 else "")

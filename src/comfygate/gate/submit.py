@@ -1,0 +1,170 @@
+"""Submit, cancel: the two things a user does to a job."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from comfygate.domain.errors import Busy, InvalidRequest, InvalidWorkflow, PayloadTooLarge
+from comfygate.domain.graph import (
+    FileReference,
+    Graph,
+    check_classes,
+    file_references,
+    lane_candidates,
+    parse_graph,
+)
+from comfygate.domain.job import JobState
+from comfygate.domain.order import Lane
+from comfygate.gate.context import OUTBOX, Context, lane_bell
+from comfygate.gate.views import JobView, get_job
+from comfygate.store import assets as assets_store
+from comfygate.store import jobs as jobs_store
+from comfygate.store.rows import JobInput, JobRow, NewJob
+from comfygate.store.engine import Connection
+
+IDEMPOTENCY_KEY_CHARS_MAX = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a caller asks for. `lane` overrides what the graph's save nodes say.
+
+    `extra_data` goes to the server with the prompt and is kept in memory only.
+    """
+
+    account_id: str
+    workflow: Any
+    lane: str | None = None
+    idempotency_key: str | None = None
+    extra_data: Mapping[str, str] | None = None
+
+
+async def submit(ctx: Context, wanted: Submission) -> JobView:
+    """Check a graph and accept it as a job, paid and queued in one transaction.
+
+    Raises InvalidWorkflow, WorkflowFormatUi, MissingAsset, PayloadTooLarge, InvalidRequest, QueueFull,
+    InsufficientCredits, IdempotencyKeyReuse, Forbidden. After any of them nothing was queued or charged.
+    """
+    rules = ctx.rules
+    text = _encoded(wanted.workflow)
+    if len(text) > rules.limits.graph_bytes_max:
+        raise PayloadTooLarge(
+            f"workflow has {len(text)} bytes of JSON; the limit is {rules.limits.graph_bytes_max}",
+            details={"field": "workflow", "limit": "graph_bytes_max"},
+        )
+    graph = parse_graph(wanted.workflow, nodes_max=rules.limits.graph_nodes_max)
+    lane = _lane(ctx, graph, wanted.lane)
+    classes = ctx.fleet.classes_in(lane.name)
+    if classes:
+        check_classes(graph, classes)
+    references = file_references(graph, _file_fields(ctx, graph, lane.name))
+    if len(references) > rules.limits.inputs_max:
+        raise InvalidWorkflow(
+            f"workflow takes {len(references)} input files; the limit is {rules.limits.inputs_max}",
+            details={"limit": "inputs_max"},
+        )
+    new = _new_job(ctx, wanted, lane, text)
+    if wanted.extra_data:
+        ctx.secrets_of_jobs[new.id] = dict(wanted.extra_data)
+    try:
+        job = await ctx.store.run(_accept, ctx, new, references)
+    except Busy as refusal:
+        ctx.secrets_of_jobs.pop(new.id, None)
+        refusal.retry_after_seconds = rules.retry_after_seconds
+        raise
+    except Exception:
+        ctx.secrets_of_jobs.pop(new.id, None)
+        raise
+    ctx.bells.ring(lane_bell(job.lane))
+    ctx.bells.ring(OUTBOX)
+    return await get_job(ctx, job.id, wanted.account_id)
+
+
+def _encoded(workflow: object) -> str:
+    try:
+        return json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidWorkflow(f"workflow cannot be written as JSON: {error}") from error
+
+
+def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str) -> NewJob:
+    key = wanted.idempotency_key
+    if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and key.isprintable()):
+        raise InvalidRequest(
+            f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable characters",
+            details={"field": "Idempotency-Key"},
+        )
+    now_ms = ctx.now_ms()
+    return NewJob(
+        id=ctx.new_id(),
+        account_id=wanted.account_id,
+        lane=lane.name,
+        graph=text,
+        inputs=(),
+        price=lane.price,
+        depth_max=lane.depth_max,
+        now_ms=now_ms,
+        queue_deadline_at_ms=now_ms + lane.queue_seconds_max * 1000,
+        expires_at_ms=now_ms + (lane.queue_seconds_max + ctx.rules.results_seconds) * 1000,
+        idempotency_key=key,
+        request_hash=hashlib.sha256(f"{lane.name}\n{text}".encode()).hexdigest(),
+    )
+
+
+def _lane(ctx: Context, graph: Graph, asked: str | None) -> Lane:
+    """The asked-for lane, else the dearest of those that the graph's save nodes belong to."""
+    lanes = ctx.rules.lanes
+    if asked is not None:
+        if asked not in lanes:
+            known = ", ".join(sorted(lanes))
+            raise InvalidRequest(f"lane is {asked!r}: it must be one of {known}", details={"field": "lane"})
+        return lanes[asked]
+    found = [lanes[name] for name in lane_candidates(graph, ctx.rules.output_nodes) if name in lanes]
+    if found:
+        return max(found, key=lambda lane: (lane.price, lane.name))
+    return next(iter(lanes.values()))
+
+
+def _file_fields(ctx: Context, graph: Graph, lane: str) -> dict[str, tuple[str, ...]]:
+    """Which inputs take files: by the settings' table, and by what the lane's servers say of their nodes."""
+    classes = ctx.fleet.classes_in(lane)
+    fields: dict[str, tuple[str, ...]] = {}
+    for node in graph.nodes.values():
+        known = classes.get(node.class_type)
+        named = set(ctx.rules.file_inputs.get(node.class_type, ()))
+        fields[node.class_type] = tuple(named | set(known.file_fields if known else ()))
+    return fields
+
+
+def _accept(conn: Connection, ctx: Context, new: NewJob, references: tuple[FileReference, ...]) -> JobRow:
+    inputs = tuple(_resolve(conn, new, reference) for reference in references)
+    accepted = replace(new, inputs=inputs)
+    return jobs_store.submit(conn, accepted, ctx.rules.tiers, ctx.rules.idempotency_seconds)
+
+
+def _resolve(conn: Connection, new: NewJob, reference: FileReference) -> JobInput:
+    """The asset that a reference means: by id, or the newest upload of that file name."""
+    if reference.asset_id is not None:
+        return JobInput(reference.node_id, reference.path, reference.asset_id)
+    name = reference.name or ""
+    asset = assets_store.find_by_path(conn, new.account_id, name, new.now_ms)
+    if asset is None:
+        raise jobs_store.missing_asset(reference.node_id, reference.field, name)
+    return JobInput(reference.node_id, reference.path, asset.id)
+
+
+async def cancel(ctx: Context, job_id: str, account_id: str | None) -> JobView:
+    """Ask for a job to be canceled: at once with refund while queued, else as soon as its server lets go.
+
+    A job that ended already stays as it is. Raises NotFound.
+    """
+    await get_job(ctx, job_id, account_id)
+    job = await ctx.store.run(jobs_store.cancel, job_id, account_id, ctx.now_ms())
+    if job.state is JobState.CANCELING and (signal := ctx.cancels.get(job_id)) is not None:
+        signal.set()
+    ctx.bells.ring(OUTBOX)
+    return await get_job(ctx, job_id, account_id)

@@ -1,0 +1,116 @@
+"""A job as its user sees it: its row, its place in line, its progress and its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from comfygate.domain.errors import InvalidRequest, NotFound
+from comfygate.domain.job import PUBLIC_STATUS, JobState
+from comfygate.gate.context import Context
+from comfygate.gate.live import ProgressEvent
+from comfygate.store import assets as assets_store
+from comfygate.store import jobs as jobs_store
+from comfygate.store.rows import AssetRow, JobRow
+from comfygate.store.engine import Connection
+
+DONE = ProgressEvent(value=1.0, nodes_done=0, nodes_total=0)
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """Everything there is to show of a job."""
+
+    job: JobRow
+    position: int | None
+    progress: ProgressEvent | None
+    outputs: tuple[AssetRow, ...]
+
+    @property
+    def status(self) -> str:
+        return PUBLIC_STATUS[self.job.state]
+
+
+def _look(
+    conn: Connection, job_id: str, account_id: str | None, cap: int
+) -> tuple[JobRow, int | None, list[AssetRow]]:
+    job = jobs_store.get_job(conn, job_id, account_id)
+    outputs = assets_store.outputs_of(conn, [job.id]).get(job.id, []) if job.completed_at_ms else []
+    return job, jobs_store.position(conn, job, cap), outputs
+
+
+async def get_job(ctx: Context, job_id: str, account_id: str | None) -> JobView:
+    """The job, if it is this account's (None: the operator). Raises NotFound for all others, and once expired."""
+    job, position, outputs = await ctx.store.read(_look, job_id, account_id, ctx.rules.limits.position_cap)
+    if account_id is not None and job.completed_at_ms is not None and job.expires_at_ms <= ctx.now_ms():
+        raise NotFound(f"no job with the id {job_id!r}")
+    return JobView(job, position, ctx.live.progress_of(job.id), tuple(outputs))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs, newest first, and the cursor of the next page if there is one."""
+
+    jobs: tuple[JobView, ...]
+    next_cursor: str | None
+
+
+async def list_jobs(
+    ctx: Context, account_id: str | None, *, statuses: Sequence[str], limit: int, cursor: str | None
+) -> Page:
+    """A page of jobs: the account's own, or (None) everybody's.
+
+    Raises InvalidRequest for an unknown status, a limit outside 1 to `page_limit_max`, or a foreign cursor.
+    """
+    most = ctx.rules.limits.page_limit_max
+    if not 1 <= limit <= most:
+        raise InvalidRequest(f"limit is {limit}: it must be from 1 to {most}", details={"field": "limit"})
+    states = [state for status in statuses for state in _states(status)]
+    before = _ticket(cursor)
+    return await ctx.store.read(_page, ctx, account_id, states, limit, before)
+
+
+def _page(
+    conn: Connection,
+    ctx: Context,
+    account_id: str | None,
+    states: Sequence[JobState],
+    limit: int,
+    before: int | None,
+) -> Page:
+    rows = jobs_store.list_jobs(
+        conn,
+        account_id=account_id,
+        states=states,
+        limit=limit + 1,
+        before_ticket=before,
+        unexpired_at_ms=None if account_id is None else ctx.now_ms(),
+    )
+    shown = rows[:limit]
+    outputs = assets_store.outputs_of(conn, [job.id for job in shown if job.completed_at_ms])
+    views = tuple(
+        JobView(
+            job,
+            jobs_store.position(conn, job, ctx.rules.limits.position_cap),
+            ctx.live.progress_of(job.id),
+            tuple(outputs.get(job.id, ())),
+        )
+        for job in shown
+    )
+    return Page(views, str(shown[-1].ticket) if len(rows) > limit else None)
+
+
+def _states(status: str) -> list[JobState]:
+    states = [state for state, public in PUBLIC_STATUS.items() if public == status]
+    if not states:
+        known = ", ".join(sorted(set(PUBLIC_STATUS.values())))
+        raise InvalidRequest(f"status is {status!r}: it must be one of {known}", details={"field": "status"})
+    return states
+
+
+def _ticket(cursor: str | None) -> int | None:
+    if cursor is None:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 19):
+        raise InvalidRequest("cursor is not one that this list gave out", details={"field": "cursor"})
+    return int(cursor)

@@ -1,0 +1,7 @@
+"""A ComfyUI stand-in on the same wire, for tests and the demo; it knows nothing of the gateway."""
+
+from comfygate.simulator.journal import Request
+from comfygate.simulator.serve import serve
+from comfygate.simulator.simulator import Simulator
+
+__all__ = ["Request", "Simulator", "serve"]

@@ -1,0 +1,249 @@
+"""Opens the database and runs store functions: one intent, one transaction, off the event loop.
+
+A store function is plain and synchronous: `fn(conn, *args)`. `await store.run(fn, …)` gives it a transaction
+that is committed, durably, before the call returns; `await store.read(fn, …)` gives it a snapshot to read.
+
+SQLite: one thread owns the only writing connection and commits the intents that wait together, each in a
+savepoint of its own, so one refused intent does not undo its neighbours. PostgreSQL: a small pool; conflicts
+between replicas are retried.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import structlog
+from sqlalchemy import Connection as Connection  # noqa: PLC0414  # for those who write store functions
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from comfygate.domain.errors import ServerTrouble
+
+P = ParamSpec("P")
+R = TypeVar("R")
+StoreFunction = Callable[Concatenate[Connection, P], R]
+
+BATCH_MAX = 64
+"""Most intents committed together on SQLite."""
+READERS = 4
+"""Threads that read beside the writer on SQLite."""
+POOL_SIZE = 8
+"""Connections of one replica on PostgreSQL."""
+CONFLICT_TRIES_MAX = 6
+"""How often an intent is tried when PostgreSQL reports a deadlock or a serialization failure."""
+_CONFLICT_CODES = frozenset({"40001", "40P01"})
+
+log = structlog.get_logger(__name__)
+
+
+class Store(Protocol):
+    """A database that runs store functions."""
+
+    @property
+    def dialect(self) -> str: ...
+
+    async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    async def close(self) -> None: ...
+
+
+def open_store(url: str) -> Store:
+    """Open the store at `url` (`sqlite:///…` or `postgresql+psycopg://…`). The schema must be there."""
+    parsed = make_url(url)
+    return SqliteStore(parsed) if parsed.get_backend_name() == "sqlite" else PostgresStore(parsed)
+
+
+def schema_engine(url: str) -> Engine:
+    """A plain engine for migrations and checks, holding no connection between uses."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed, begin="BEGIN IMMEDIATE")
+    return create_engine(parsed, poolclass=NullPool)
+
+
+def _sqlite_engine(url: URL, *, begin: str, query_only: bool = False) -> Engine:
+    engine = create_engine(
+        url, poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": 30.0}
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(dbapi_connection: Any, _record: Any) -> None:
+        # SQLAlchemy's BEGIN below replaces the driver's own implicit one.
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        if query_only:
+            cursor.execute("PRAGMA query_only=ON")
+            cursor.execute("PRAGMA wal_autocheckpoint=0")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(conn: Connection) -> None:
+        conn.exec_driver_sql(begin)
+
+    return engine
+
+
+@dataclass(slots=True)
+class _Intent:
+    call: Callable[[Connection], Any]
+    future: Future[Any]
+
+
+class SqliteStore:
+    """SQLite in WAL mode with synchronous=FULL; the process that opens it must be the only writer."""
+
+    dialect = "sqlite"
+
+    def __init__(self, url: URL) -> None:
+        self._engine = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
+        self._reader_engine = _sqlite_engine(url, begin="BEGIN", query_only=True)
+        self._intents: queue.SimpleQueue[_Intent | None] = queue.SimpleQueue()
+        self._closed = False
+        self._local = threading.local()
+        self._reader_connections: list[Connection] = []
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="comfygate-read")
+        self._writer = threading.Thread(target=self._write_loop, name="comfygate-write", daemon=True)
+        self._writer.start()
+
+    async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `fn` in the next commit. Raises what `fn` raises, with nothing of it written."""
+        if self._closed:
+            raise ServerTrouble("the store is closed")
+        future: Future[R] = Future()
+        self._intents.put(_Intent(lambda conn: fn(conn, *args, **kwargs), future))
+        return await asyncio.wrap_future(future)
+
+    async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `fn` on a snapshot; writing fails."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, lambda: self._read(lambda c: fn(c, *args, **kwargs)))
+
+    async def close(self) -> None:
+        """Finish what is waiting, then close every connection."""
+        self._closed = True
+        self._intents.put(None)
+        await asyncio.to_thread(self._writer.join)
+        await asyncio.to_thread(self._readers.shutdown, wait=True)
+        for connection in self._reader_connections:
+            connection.close()
+        self._reader_engine.dispose()
+        self._engine.dispose()
+
+    def _read(self, call: Callable[[Connection], R]) -> R:
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._reader_engine.connect()
+            self._local.connection = connection
+            self._reader_connections.append(connection)
+        with connection.begin():
+            return call(connection)
+
+    def _write_loop(self) -> None:
+        with self._engine.connect() as connection:
+            while (first := self._intents.get()) is not None:
+                batch = [first]
+                stop = False
+                while len(batch) < BATCH_MAX:
+                    try:
+                        waiting = self._intents.get_nowait()
+                    except queue.Empty:
+                        break
+                    if waiting is None:
+                        stop = True
+                        break
+                    batch.append(waiting)
+                _commit_together(connection, [i for i in batch if i.future.set_running_or_notify_cancel()])
+                if stop:
+                    break
+
+
+def _commit_together(connection: Connection, batch: list[_Intent]) -> None:
+    """One commit for the batch; each intent's caller hears only after it."""
+    answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+    try:
+        with connection.begin():
+            for intent in batch:
+                try:
+                    with connection.begin_nested():
+                        result = intent.call(connection)
+                except Exception as error:
+                    answers.append((intent.future, None, error))
+                else:
+                    answers.append((intent.future, result, None))
+    except Exception as error:
+        # The commit itself failed: nobody's intent is durable.
+        log.error("store.commit_failed", intents=len(batch), error=str(error))
+        answers = [(intent.future, None, error) for intent in batch]
+    for future, result, failure in answers:
+        if failure is None:
+            future.set_result(result)
+        else:
+            future.set_exception(failure)
+
+
+class PostgresStore:
+    """PostgreSQL through psycopg 3, READ COMMITTED; any number of processes may share it."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: URL) -> None:
+        self._engine = create_engine(
+            url,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={"options": "-c idle_in_transaction_session_timeout=60000", "connect_timeout": 10},
+        )
+        self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="comfygate-pg")
+
+    async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `fn` in a transaction of its own. Raises what `fn` raises, with nothing of it written."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._threads, lambda: self._transact(lambda conn: fn(conn, *args, **kwargs))
+        )
+
+    async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `fn` in a read-only transaction."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: self._read(lambda c: fn(c, *args, **kwargs)))
+
+    async def close(self) -> None:
+        """Let running intents finish and close the pool."""
+        await asyncio.to_thread(self._threads.shutdown, wait=True)
+        self._engine.dispose()
+
+    def _transact(self, call: Callable[[Connection], R]) -> R:
+        for tries in range(1, CONFLICT_TRIES_MAX + 1):
+            try:
+                with self._engine.begin() as conn:
+                    return call(conn)
+            except DBAPIError as error:
+                code = getattr(error.orig, "sqlstate", None)
+                if code not in _CONFLICT_CODES or tries == CONFLICT_TRIES_MAX:
+                    raise
+                log.info("store.conflict_retried", sqlstate=code, tries=tries)
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    def _read(self, call: Callable[[Connection], R]) -> R:
+        with self._engine.connect() as conn, conn.begin():
+            conn.exec_driver_sql("SET TRANSACTION READ ONLY")
+            return call(conn)
+
+
+def unreachable_reason(error: OperationalError) -> str:
+    """The database's own words, without the address and credentials that SQLAlchemy appends."""
+    return str(error.orig).strip().splitlines()[0]

@@ -1,0 +1,1 @@
+"""One module a change, named NNNN_what.py."""

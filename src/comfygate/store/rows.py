@@ -1,0 +1,180 @@
+"""What store functions take and give: plain frozen values, no SQLAlchemy rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from comfygate.domain.credits import Balance, EntryKind, HoldState
+from comfygate.domain.job import Fence, JobError, JobState
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """An account with its credits."""
+
+    id: str
+    name: str
+    tier: str
+    balance: Balance
+    created_at_ms: int
+    disabled_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRow:
+    """A configured ComfyUI server."""
+
+    name: str
+    url: str
+    slots: int
+    lanes: tuple[str, ...]
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobInput:
+    """A place in a job's graph, and the asset that goes there. `path` leads into the node's inputs."""
+
+    node_id: str
+    path: tuple[str | int, ...]
+    asset_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A checked submission, ready to be written. `graph` is JSON text, verbatim. Times in ms since 1970."""
+
+    id: str
+    account_id: str
+    lane: str
+    graph: str
+    inputs: tuple[JobInput, ...]
+    price: int
+    depth_max: int
+    now_ms: int
+    queue_deadline_at_ms: int
+    expires_at_ms: int
+    idempotency_key: str | None = None
+    request_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job as it stands."""
+
+    ticket: int
+    id: str
+    account_id: str
+    lane: str
+    priority: int
+    state: JobState
+    attempt: int
+    price: int
+    hold: HoldState
+    error: JobError | None
+    cause: str
+    created_at_ms: int
+    started_at_ms: int | None
+    completed_at_ms: int | None
+    expires_at_ms: int
+
+    @property
+    def fence(self) -> Fence:
+        return Fence(self.id, self.attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedAttempt:
+    """An attempt in flight, with all that is needed to drive it. `adopted`: an earlier process began it."""
+
+    fence: Fence
+    account_id: str
+    lane: str
+    state: JobState
+    prompt_id: str
+    server: str
+    slot: int
+    graph: str
+    inputs: tuple[JobInput, ...]
+    adopted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    """Stored bytes. `key` is where; `hash` is `blake3:<hex>`."""
+
+    hash: str
+    key: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssetRow:
+    """A user's record over stored bytes: an upload, or an output of a job."""
+
+    id: str
+    account_id: str
+    hash: str
+    key: str
+    size_bytes: int
+    content_type: str
+    file_path: str | None
+    created_at_ms: int
+    expires_at_ms: int
+    job_id: str | None = None
+    node_id: str | None = None
+    name: str | None = None
+    output_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewOutput:
+    """An output already in our storage, to be recorded by the settling transaction."""
+
+    asset_id: str
+    blob: BlobRow
+    node_id: str
+    name: str
+    output_type: str
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One line of the ledger as its account reads it."""
+
+    id: int
+    kind: EntryKind
+    amount: int
+    job_id: str | None
+    reason: str
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """Something that happened to a job and that somebody must be told."""
+
+    id: int
+    job_id: str
+    account_id: str
+    lane: str
+    kind: str
+    payload: dict[str, Any]
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One attempt, for operators."""
+
+    number: int
+    prompt_id: str
+    server: str
+    slot: int
+    claimed_at_ms: int
+    started_at_ms: int | None
+    ended_at_ms: int | None
+    outcome: str | None
+    cause: str
