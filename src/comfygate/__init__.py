@@ -18,7 +18,7 @@ __version__ = VERSION
 def __getattr__(name: str) -> Any:
     # Loaded on first use: the parts of the package must not pull in the whole of it.
     if name == "open":
-        from comfygate.app import open as opened
+        from comfygate.app import open as opened  # noqa: PLC0415
 
         return opened
     raise AttributeError(f"module 'comfygate' has no attribute {name!r}")

@@ -101,7 +101,7 @@ def _make_directories(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _only_process(settings: Settings) -> "contextlib.Generator[None]":  # type: ignore[name-defined]
+def _only_process(settings: Settings) -> contextlib.Generator[None]:  # type: ignore[name-defined]
     lock = FileLock(settings.data_path / LOCK_FILE)
     try:
         lock.acquire(timeout=0)

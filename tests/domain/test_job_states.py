@@ -110,7 +110,8 @@ def test_outcomes_without_a_cancel(current: JobState) -> None:
 
 
 def test_a_cancel_asked_for_wins_over_everything_but_success() -> None:
-    for outcome, again in product((FAILED, Canceled(), Lost("x")), (True, False)):
+    others: list[Outcome] = [FAILED, Canceled(), Lost("x")]
+    for outcome, again in product(others, (True, False)):
         assert state_after(JobState.CANCELING, outcome, may_run_again=again) is JobState.CANCELED
     assert state_after(JobState.CANCELING, Succeeded(), may_run_again=True) is JobState.SUCCEEDED
 

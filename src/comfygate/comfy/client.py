@@ -6,7 +6,8 @@ looking for the prompt_id, because ComfyUI accepts one twice and runs it twice (
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from pathlib import PurePosixPath
 from typing import Any
 from uuid import uuid4
 
@@ -204,11 +205,13 @@ class ComfyClient:
             content_type=content_type,
         )
 
-    async def output(self, ref: FileRef) -> AsyncIterator[bytes]:
+    async def output(self, ref: FileRef) -> AsyncGenerator[bytes, None]:
         """The bytes of an output file, streamed. Raises OutputUnavailable when the server does not have it.
 
         The length is not limited here; a download that breaks off raises ServerUnreachable.
         """
+        if ".." in PurePosixPath(ref.subfolder.replace("\\", "/")).parts:
+            raise OutputUnavailable(f"{ref} lies outside the server's folders", server=self.server)
         query = {"filename": ref.filename, "subfolder": ref.subfolder, "type": ref.type}
         async with self._transport.stream("view", query=query) as (status, chunks):
             if status in (400, 404):

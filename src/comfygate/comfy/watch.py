@@ -110,7 +110,7 @@ class _Watcher:
     def _socket_in_doubt(self) -> bool:
         return self._client_id_sent is None or self._channel.client_id != self._client_id_sent
 
-    async def events(self, feed: Feed, *, look_at_once: bool) -> AsyncIterator[Event]:
+    async def events(self, feed: Feed, *, look_at_once: bool) -> AsyncGenerator[Event, None]:
         """Hear frames; look at the server when the timer runs out, the socket drops, or the end was heard."""
         next_look = self._clock()
         if not look_at_once and not self._socket_in_doubt:

@@ -19,6 +19,8 @@ VALUE_DEPTH_MAX = 32
 """Deepest nesting of lists and objects inside one input value."""
 PREFIX_CHARS_MAX = 64
 """Longest part of a caller's filename_prefix that is kept, in characters."""
+NODE_ID_CHARS_MAX = 256
+"""Longest node id, in characters; it is kept beside inputs and outputs."""
 ASSET_TYPE = "core/ASSET"
 
 NodeErrors = dict[str, list[dict[str, str]]]
@@ -83,6 +85,7 @@ def parse_graph(raw: object, *, nodes_max: int) -> Graph:
         raise InvalidWorkflow("workflow has no nodes")
     if len(raw) > nodes_max:
         raise InvalidWorkflow(f"workflow has {len(raw)} nodes; the limit is {nodes_max}")
+    _check_ids(raw)
     errors: NodeErrors = {}
     nodes: dict[str, Node] = {}
     for node_id, body in raw.items():
@@ -96,19 +99,29 @@ def parse_graph(raw: object, *, nodes_max: int) -> Graph:
     return Graph(nodes=nodes, raw=raw)
 
 
+def _check_ids(raw: Mapping[str, Any]) -> None:
+    for node_id in raw:
+        # A column of text takes neither NUL nor half a surrogate pair, and JSON can spell both.
+        if not (node_id.isprintable() and 0 < len(node_id) <= NODE_ID_CHARS_MAX):
+            shown = ascii(node_id[:NODE_ID_CHARS_MAX])
+            raise InvalidWorkflow(f"node id {shown} must be 1 to {NODE_ID_CHARS_MAX} printable characters")
+
+
 def _parse_node(node_id: str, body: object, errors: NodeErrors) -> Node | None:
     if not isinstance(body, dict):
         _fault(errors, node_id, "", "not_a_node: an object with class_type and inputs is needed")
         return None
     class_type = body.get("class_type")
     inputs = body.get("inputs", {})
-    if not isinstance(class_type, str) or not class_type:
+    if not isinstance(class_type, str) or not class_type or not class_type.isprintable():
         _fault(errors, node_id, "class_type", "missing_class_type")
         return None
     if not isinstance(inputs, dict):
         _fault(errors, node_id, "inputs", "inputs_not_an_object")
         return None
-    for field, value in inputs.items():
+    # Keys beside the inputs (`_meta`) are carried along, so they must be as harmless to copy.
+    beside = {key: value for key, value in body.items() if key != "inputs"}
+    for field, value in (*inputs.items(), *beside.items()):
         if _depth(value) > VALUE_DEPTH_MAX:
             _fault(errors, node_id, field, f"nested_too_deep: more than {VALUE_DEPTH_MAX} levels")
             return None
@@ -148,7 +161,8 @@ def _check_links(node: Node, raw: Mapping[str, Any], errors: NodeErrors) -> None
 
 
 def _fault(errors: NodeErrors, node_id: str, field: str, reason: str) -> None:
-    errors.setdefault(node_id, []).append({"field": field, "reason": reason})
+    shown = field if field.isprintable() else ascii(field)
+    errors.setdefault(node_id, []).append({"field": shown, "reason": reason})
 
 
 def invalid_nodes(errors: NodeErrors, raw: Mapping[str, Any]) -> InvalidWorkflow:
@@ -156,7 +170,8 @@ def invalid_nodes(errors: NodeErrors, raw: Mapping[str, Any]) -> InvalidWorkflow
     node_id, faults = next(iter(errors.items()))
     body = raw.get(node_id)
     class_type = body.get("class_type") if isinstance(body, dict) else None
-    label = f"node {node_id} ({class_type})" if isinstance(class_type, str) else f"node {node_id}"
+    known = isinstance(class_type, str) and class_type.isprintable()
+    label = f"node {node_id} ({class_type})" if known else f"node {node_id}"
     field = f", field {faults[0]['field']!r}" if faults[0]["field"] else ""
     others = sum(len(found) for found in errors.values()) - 1
     more = f" (and {others} more)" if others else ""
@@ -246,9 +261,10 @@ def _assets_in(value: object, path: Path) -> Iterator[tuple[Path, Mapping[str, A
 def _asset_id(node: Node, path: Path, reference: Mapping[str, Any]) -> str:
     info = reference.get("info")
     asset_id = info.get("id") if isinstance(info, dict) else None
-    if isinstance(asset_id, str) and asset_id:
+    if isinstance(asset_id, str) and asset_id and asset_id.isprintable():
         return asset_id
-    field = ".".join(str(part) for part in path)
+    dotted = ".".join(str(part) for part in path)
+    field = dotted if dotted.isprintable() else ascii(dotted)
     raise MissingAsset(
         f"node {node.id} ({node.class_type}), field {field!r}: a {ASSET_TYPE} reference needs info.id",
         details={"node_errors": {node.id: [{"field": field, "reason": "missing_asset_id"}]}},
@@ -293,4 +309,4 @@ def harmless_prefix(value: object) -> str:
     text = value if isinstance(value, str) else ""
     last = re.split(r"[\\/]", text)[-1]
     kept = re.sub(r"[^\w\- ]+", "_", last).strip(" _")[:PREFIX_CHARS_MAX]
-    return kept or "output"
+    return kept.rstrip(" _") or "output"

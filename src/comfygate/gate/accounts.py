@@ -13,8 +13,8 @@ from comfygate.gate.context import Context
 from comfygate.store import accounts as accounts_store
 from comfygate.store import jobs as jobs_store
 from comfygate.store import ledger
-from comfygate.store.rows import AccountRow, EntryRow
 from comfygate.store.engine import Connection
+from comfygate.store.rows import AccountRow, EntryRow
 
 KEY_PREFIX = "cgk_"
 NAME_CHARS_MAX = 100

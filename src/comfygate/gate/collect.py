@@ -18,8 +18,8 @@ async def collect(
 ) -> None:
     """Stream every output into storage and hand each to `keep` as it lands.
 
-    Raises PayloadTooLarge for too many or too large outputs, and the client's errors. What was kept until then is
-    the caller's to throw away.
+    Raises PayloadTooLarge for too many or too large outputs, and the client's errors. What was kept until
+    then is the caller's to throw away.
     """
     wanted = [(node_id, output) for node_id, outputs in record.outputs.items() for output in outputs]
     if len(wanted) > ctx.rules.limits.outputs_max:

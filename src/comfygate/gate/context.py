@@ -76,8 +76,8 @@ class Fleet:
 class Context:
     """The parts of one running gate. `now_ms` is wall time, ms since 1970; `new_id` makes UUIDs.
 
-    `cancels` holds the cancel signals of the attempts that this process drives, by job. `secrets_of_jobs` holds
-    what a caller sent along for the server and what must never be written down (`extra_data`), by job.
+    `cancels` holds the cancel signals of the attempts that this process drives, by job. `secrets_of_jobs`
+    holds what a caller sent along for the server and what must never be written down (`extra_data`), by job.
     """
 
     store: Store

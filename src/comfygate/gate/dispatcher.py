@@ -82,6 +82,6 @@ async def keep_leases(ctx: Context) -> None:
                 signal = ctx.cancels.get(job_id)
                 if signal is not None:
                     signal.set()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the loop outlives a failed round
             log.error("leases.not_renewed", error=repr(error))
         await asyncio.sleep(ctx.rules.lease_seconds / 3)

@@ -4,8 +4,8 @@
     follow               until the server says how it ended
     collect, settle, forget
 
-Whatever happens in between, the attempt either settles behind its fence or is left, open, for adoption. A prompt
-is never sent while one with its id may be on the server.
+Whatever happens in between, the attempt either settles behind its fence or is left, open, for adoption. A
+prompt is never sent while one with its id may be on the server.
 """
 
 from __future__ import annotations
@@ -87,6 +87,9 @@ class _Run:
     dropped: Mapping[str, Any] = field(default_factory=dict)
     kept: list[NewOutput] = field(default_factory=list)
 
+    staged: Staged | None = None
+    in_doubt: bool = False
+    """Whether a prompt may be on the server although no answer said so."""
     sent_as: str | None = None
     """The client id that the prompt was sent under; None when that is not known."""
 
@@ -103,13 +106,15 @@ async def drive(ctx: Context, link: Link, attempt: ClaimedAttempt, *, trouble: C
     cancel = ctx.cancels.setdefault(job_id, asyncio.Event())
     if attempt.state is JobState.CANCELING:
         cancel.set()
+    # Every line that this task logs, the client's too, carries job and attempt.
+    structlog.contextvars.bind_contextvars(job=job_id, attempt=attempt.fence.attempt)
     run = _Run(
         ctx,
         link,
         attempt,
         cancel,
         trouble,
-        log.bind(job=job_id, attempt=attempt.fence.attempt, server=link.name, lane=attempt.lane),
+        log.bind(server=link.name, lane=attempt.lane),
     )
     settled = False
     try:
@@ -156,45 +161,59 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 async def _begin(run: _Run) -> Outcome | None:
     """Stage and send. None once the prompt is on the server; an outcome if it never will be."""
-    ctx, policy, prompt_id = run.ctx, run.ctx.rules.submit, run.attempt.prompt_id
-    staged: Staged | None = None
-    in_doubt = False
+    policy = run.ctx.rules.submit
     for tries in itertools.count(1):
         if await _must_stop(run):
-            return await _resume(run) if in_doubt else Canceled()
+            return await _resume(run) if run.in_doubt else Canceled()
         try:
-            if in_doubt and (await run.link.client.locate(prompt_id))[0] is not Located.UNKNOWN:
-                return None
-            staged = staged or await stage(ctx, run.link.client, run.attempt)
-            in_doubt = True
-            run.sent_as = run.link.channel.client_id
-            sent = await run.link.client.send(
-                prompt_id,
-                staged.graph,
-                client_id=run.sent_as,
-                extra_data=ctx.secrets_of_jobs.get(run.attempt.fence.job_id),
-            )
-        except PromptRejected as refusal:
-            return verdict.rejected(refusal)
-        except InputGone as error:
-            return Failed(JobError("input_gone", "An input file is no longer there."), cause=str(error))
+            return await _send_once(run)
         except ServerUnreachable as error:
-            in_doubt = in_doubt and (error.maybe_accepted or tries > 1)
             run.log.warning("prompt.send_failed", tries=tries, error=str(error))
             if not policy.may_retry(tries):
                 run.trouble(str(error))
-                return await _resume(run) if in_doubt else verdict.unreachable(str(error))
-            await asyncio.sleep(policy.retry_seconds)
-        except ComfyError as error:
-            run.log.error("server.refused", error=str(error))
-            return verdict.refused_by_server(str(error))
-        else:
-            run.dropped = sent.node_errors
-            if run.dropped:
-                run.log.warning("prompt.outputs_dropped", nodes=sorted(run.dropped))
-                run.cancel.set()
-            return None
+                return await _resume(run) if run.in_doubt else verdict.unreachable(str(error))
+        await asyncio.sleep(policy.retry_seconds)
     raise AssertionError("unreachable: itertools.count does not end")
+
+
+async def _send_once(run: _Run) -> Outcome | None:
+    """One try. Raises ServerUnreachable; `in_doubt` then says whether the prompt may be on the server."""
+    client, prompt_id = run.link.client, run.attempt.prompt_id
+    try:
+        if run.in_doubt and (await client.locate(prompt_id))[0] is not Located.UNKNOWN:
+            return None
+        run.staged = run.staged or await stage(run.ctx, client, run.attempt)
+        run.dropped = await _post(run, run.staged)
+    except PromptRejected as refusal:
+        return verdict.rejected(refusal)
+    except InputGone as error:
+        return Failed(JobError("input_gone", "An input file is no longer there."), cause=str(error))
+    except ServerUnreachable:
+        raise
+    except ComfyError as error:
+        run.log.error("server.refused", error=str(error))
+        return verdict.refused_by_server(str(error))
+    if run.dropped:
+        run.log.warning("prompt.outputs_dropped", nodes=sorted(run.dropped))
+        run.cancel.set()
+    return None
+
+
+async def _post(run: _Run, staged: Staged) -> Mapping[str, Any]:
+    """POST /prompt. Returns what the server says it dropped of the graph."""
+    doubted, run.in_doubt = run.in_doubt, True
+    run.sent_as = run.link.channel.client_id
+    try:
+        sent = await run.link.client.send(
+            run.attempt.prompt_id,
+            staged.graph,
+            client_id=run.sent_as,
+            extra_data=run.ctx.secrets_of_jobs.get(run.attempt.fence.job_id),
+        )
+    except ServerUnreachable as error:
+        run.in_doubt = doubted or error.maybe_accepted
+        raise
+    return sent.node_errors
 
 
 async def _must_stop(run: _Run) -> bool:
@@ -337,7 +356,8 @@ async def _cancel_when_asked(run: _Run) -> None:
 
 
 async def _settle(run: _Run, outcome: Outcome) -> bool:
-    """Write the outcome, once, behind the fence; then tidy up on the server. False if it no longer counted."""
+    """Write the outcome, once, behind the fence; then tidy up on the server. False if it no longer
+    counted."""
     settled = await run.ctx.store.run(
         attempts_store.settle,
         run.attempt.fence,

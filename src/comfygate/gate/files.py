@@ -14,8 +14,8 @@ from comfygate.domain.errors import HashMismatch, InvalidRequest, NotFound
 from comfygate.gate.context import Context
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
-from comfygate.store.rows import AssetRow, BlobRow
 from comfygate.store.engine import Connection
+from comfygate.store.rows import AssetRow, BlobRow
 
 EXPIRES_IN_SECONDS_MIN = 60
 EXPIRES_IN_SECONDS_MAX = 7 * 86_400
@@ -198,7 +198,8 @@ def read_bytes(ctx: Context, asset: AssetRow, start: int = 0, end: int | None = 
 
 @dataclass(frozen=True, slots=True)
 class UrlSigner:
-    """Signs the addresses of asset bytes, so that a browser without the API key can fetch them for a while."""
+    """Signs the addresses of asset bytes, so that a browser without the API key can fetch them for a
+    while."""
 
     secret: bytes
     url_seconds: int

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import structlog
+
 from comfygate.gate.context import OUTBOX, Context
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
@@ -34,7 +35,7 @@ async def keep_house(ctx: Context) -> None:
             if loop.time() - swept_at >= SWEEP_SECONDS:
                 swept_at = loop.time()
                 await sweep_orphans(ctx)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the loop outlives a failed round
             log.error("janitor.round_failed", error=repr(error))
         await asyncio.sleep(INTERVAL_SECONDS)
 

@@ -30,6 +30,9 @@ from comfygate.store.rows import AssetRow
 
 READ_CHUNK_BYTES = 1024 * 1024
 
+LOOK_SECONDS = 5.0
+"""How long a follower waits in silence before it looks at the job itself."""
+
 Told = Callable[..., Awaitable[None]]
 
 
@@ -97,8 +100,8 @@ class Job:
 async def follow(ctx: Context, job_id: str, account_id: str | None) -> AsyncIterator[LiveEvent]:
     """Present status, latest progress and preview, then every event up to the terminal status.
 
-    Raises NotFound, alike for unknown and foreign. A terminal status is never missed: the job itself is looked at
-    whenever nothing was heard for a while.
+    Raises NotFound, alike for unknown and foreign. A terminal status is never missed: the job itself is
+    looked at whenever nothing was heard for a while.
     """
     first = await views.get_job(ctx, job_id, account_id)
     with ctx.live.watch(job_id, first.job.lane) as watch:
@@ -108,24 +111,20 @@ async def follow(ctx: Context, job_id: str, account_id: str | None) -> AsyncIter
         for snapshot in (ctx.live.progress_of(job_id), ctx.live.preview_of(job_id)):
             if snapshot is not None and view.job.state not in TERMINAL:
                 watch.put(snapshot)
-        told = view.status
+        told: StatusEvent | None = None
         while True:
             try:
                 event = await asyncio.wait_for(watch.next(), LOOK_SECONDS)
             except TimeoutError:
                 view = await views.get_job(ctx, job_id, account_id)
-                if view.status == told:
-                    continue
                 event = StatusEvent(view.status, view.position)
             if isinstance(event, StatusEvent):
-                told = event.status
+                if event == told:
+                    continue
+                told = event
             yield event
             if isinstance(event, StatusEvent) and event.ends:
                 return
-
-
-LOOK_SECONDS = 5.0
-"""How long a follower waits in silence before it looks at the job itself."""
 
 
 class Gate:
@@ -149,11 +148,13 @@ class Gate:
         on_completed: Told | None = None,
         on_failed: Told | None = None,
     ) -> Job:
-        """Upload `inputs` under their names, then submit `graph`, which may use those names in its file inputs.
+        """Upload `inputs` under their names, then submit `graph`, which may use those names in its file
+        inputs.
 
-        `account` is an id or a name. Callbacks are awaited in order, in this process: `on_position(job, place)`,
-        `on_started(job)`, `on_completed(job, outputs)`, `on_failed(job, error)`. For what must survive a crash
-        follow the job again after a restart, by `job(job_id, account=…)`.
+        `account` is an id or a name. Callbacks are awaited in order, in this process: `on_position(job,
+        place)`,
+        `on_started(job)`, `on_completed(job, outputs)`, `on_failed(job, error)`. For what must survive a
+        crash follow the job again after a restart, by `job(job_id, account=…)`.
 
         Raises what submitting raises (see `comfygate.domain.errors`); nothing was charged then.
         """

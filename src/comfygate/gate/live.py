@@ -1,6 +1,7 @@
 """What is happening to jobs right now, for whoever watches: in this process, in memory, never the truth.
 
-A slow watcher holds nobody up: progress and previews it has not read are replaced by newer ones, statuses are not.
+A slow watcher holds nobody up: progress and previews it has not read are replaced by newer ones, statuses
+are not.
 """
 
 from __future__ import annotations

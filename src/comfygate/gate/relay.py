@@ -1,7 +1,7 @@
 """Drains the outbox: tells every subscriber what happened, at least once, in order for each job.
 
-A row is marked delivered only after all durable subscribers took it. When one fails, the rows of that job wait
-for the next round and the other jobs go on.
+A row is marked delivered only after all durable subscribers took it. When one fails, the rows of that job
+wait for the next round and the other jobs go on.
 """
 
 from __future__ import annotations
@@ -36,9 +36,7 @@ async def relay(ctx: Context, subscribers: list[Subscriber]) -> None:
             bell.clear()
             try:
                 told = await drain(ctx, subscribers)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the loop outlives a failed round
                 log.error("relay.round_failed", error=repr(error))
                 told = 0
             if told < BATCH_MAX:
@@ -61,7 +59,7 @@ async def drain(ctx: Context, subscribers: list[Subscriber]) -> int:
         try:
             for subscriber in list(subscribers):
                 await subscriber(row)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a subscriber raises, the others are told
             log.error("relay.subscriber_failed", job=row.job_id, kind=row.kind, error=repr(error))
             stuck.add(row.job_id)
             continue

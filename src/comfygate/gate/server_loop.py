@@ -83,7 +83,7 @@ class ServerLoop:
         while True:
             try:
                 await part()
-            except Exception:
+            except Exception:  # noqa: BLE001 - see above
                 self._log.exception("server.part_broke", part=getattr(part, "__name__", "socket"))
             await asyncio.sleep(DOWN_PROBE_SECONDS)
 
@@ -136,7 +136,8 @@ class ServerLoop:
         return not self._stopping and self._status.up and len(self._running) < self.server.slots
 
     async def _adopt(self) -> None:
-        """Take over attempts that nobody drives: at the start on SQLite, when their lease ran out elsewhere."""
+        """Take over attempts that nobody drives: at the start on SQLite, when their lease ran out
+        elsewhere."""
         ctx = self._ctx
         if self._stopping:
             return

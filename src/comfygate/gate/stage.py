@@ -59,6 +59,7 @@ async def stage(ctx: Context, client: ComfyClient, attempt: ClaimedAttempt) -> S
 
 
 def _plain_name(asset: AssetRow) -> str:
-    """A name that no server can misread: the asset's id and the caller's own extension, if it is a plain one."""
+    """A name that no server can misread: the asset's id and the caller's own extension, if it is a plain
+    one."""
     suffix = PurePosixPath(asset.file_path or "").suffix.lower()
     return asset.id + (suffix if suffix[1:].isalnum() and suffix.isascii() and len(suffix) <= 8 else "")

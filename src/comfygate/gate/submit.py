@@ -23,8 +23,8 @@ from comfygate.gate.context import OUTBOX, Context, lane_bell
 from comfygate.gate.views import JobView, get_job
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
-from comfygate.store.rows import JobInput, JobRow, NewJob
 from comfygate.store.engine import Connection
+from comfygate.store.rows import JobInput, JobRow, NewJob
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255
 

@@ -11,8 +11,8 @@ from comfygate.gate.context import Context
 from comfygate.gate.live import ProgressEvent
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
-from comfygate.store.rows import AssetRow, JobRow
 from comfygate.store.engine import Connection
+from comfygate.store.rows import AssetRow, JobRow
 
 DONE = ProgressEvent(value=1.0, nodes_done=0, nodes_total=0)
 
@@ -40,7 +40,8 @@ def _look(
 
 
 async def get_job(ctx: Context, job_id: str, account_id: str | None) -> JobView:
-    """The job, if it is this account's (None: the operator). Raises NotFound for all others, and once expired."""
+    """The job, if it is this account's (None: the operator). Raises NotFound for all others, and once
+    expired."""
     job, position, outputs = await ctx.store.read(_look, job_id, account_id, ctx.rules.limits.position_cap)
     if account_id is not None and job.completed_at_ms is not None and job.expires_at_ms <= ctx.now_ms():
         raise NotFound(f"no job with the id {job_id!r}")

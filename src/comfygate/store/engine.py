@@ -178,11 +178,11 @@ def _commit_together(connection: Connection, batch: list[_Intent]) -> None:
                 try:
                     with connection.begin_nested():
                         result = intent.call(connection)
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it
                     answers.append((intent.future, None, error))
                 else:
                     answers.append((intent.future, result, None))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - every caller gets it
         # The commit itself failed: nobody's intent is durable.
         log.error("store.commit_failed", intents=len(batch), error=str(error))
         answers = [(intent.future, None, error) for intent in batch]

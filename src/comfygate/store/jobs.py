@@ -267,7 +267,8 @@ def lane_depths(conn: Connection) -> dict[str, int]:
 
 
 def cancel(conn: Connection, job_id: str, account_id: str | None, now_ms: int) -> JobRow:
-    """Cancel a queued job with its refund, or mark one in flight as canceling. An ended job stays as it is."""
+    """Cancel a queued job with its refund, or mark one in flight as canceling. An ended job stays as it
+    is."""
     job = get_job(conn, job_id, account_id)
     if _end_queued(conn, job, JobState.CANCELED, "canceled while queued", now_ms):
         return get_job(conn, job_id)

@@ -15,6 +15,23 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    _accounts()
+    _blobs()
+    _servers()
+    _api_keys()
+    _idempotency_keys()
+    _jobs()
+    _job_indexes()
+    _assets()
+    _attempts()
+    _entries()
+    _job_graphs()
+    _job_inputs()
+    _outbox()
+    _triggers()
+
+
+def _accounts() -> None:
     op.create_table(
         "accounts",
         sa.Column("id", sa.Text(), nullable=False),
@@ -29,6 +46,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("accounts_pkey")),
         sa.UniqueConstraint("name", name=op.f("accounts_name_key")),
     )
+
+
+def _blobs() -> None:
     op.create_table(
         "blobs",
         sa.Column("hash", sa.Text(), nullable=False),
@@ -39,6 +59,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("hash", name=op.f("blobs_pkey")),
         sa.UniqueConstraint("key", name=op.f("blobs_key_key")),
     )
+
+
+def _servers() -> None:
     op.create_table(
         "servers",
         sa.Column("name", sa.Text(), nullable=False),
@@ -49,6 +72,9 @@ def upgrade() -> None:
         sa.CheckConstraint("slots BETWEEN 1 AND 64", name=op.f("servers_slots_check")),
         sa.PrimaryKeyConstraint("name", name=op.f("servers_pkey")),
     )
+
+
+def _api_keys() -> None:
     op.create_table(
         "api_keys",
         sa.Column("digest", sa.Text(), nullable=False),
@@ -59,6 +85,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("api_keys_pkey")),
     )
     op.create_index(op.f("api_keys_account_id"), "api_keys", ["account_id"], unique=False)
+
+
+def _idempotency_keys() -> None:
     op.create_table(
         "idempotency_keys",
         sa.Column("account_id", sa.Text(), nullable=False),
@@ -74,6 +103,9 @@ def upgrade() -> None:
     op.create_index(
         op.f("idempotency_keys_created_at_ms"), "idempotency_keys", ["created_at_ms"], unique=False
     )
+
+
+def _jobs() -> None:
     op.create_table(
         "jobs",
         sa.Column(
@@ -122,6 +154,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("id", name=op.f("jobs_id_key")),
         sqlite_autoincrement=True,
     )
+
+
+def _job_indexes() -> None:
     op.create_index(
         "jobs_in_order",
         "jobs",
@@ -147,6 +182,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
+
+
+def _assets() -> None:
     op.create_table(
         "assets",
         sa.Column("id", sa.Text(), nullable=False),
@@ -180,6 +218,9 @@ def upgrade() -> None:
     op.create_index(
         "assets_of_account_by_path", "assets", ["account_id", "file_path", "created_at_ms"], unique=False
     )
+
+
+def _attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -227,6 +268,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("ended_at_ms IS NULL"),
         postgresql_where=sa.text("ended_at_ms IS NULL"),
     )
+
+
+def _entries() -> None:
     op.create_table(
         "entries",
         sa.Column(
@@ -274,6 +318,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("kind IN ('capture', 'release')"),
         postgresql_where=sa.text("kind IN ('capture', 'release')"),
     )
+
+
+def _job_graphs() -> None:
     op.create_table(
         "job_graphs",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -281,6 +328,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("job_graphs_job_id_fkey")),
         sa.PrimaryKeyConstraint("job_id", name=op.f("job_graphs_pkey")),
     )
+
+
+def _job_inputs() -> None:
     op.create_table(
         "job_inputs",
         sa.Column("job_id", sa.Text(), nullable=False),
@@ -292,6 +342,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "position", name=op.f("job_inputs_pkey")),
     )
     op.create_index(op.f("job_inputs_asset_id"), "job_inputs", ["asset_id"], unique=False)
+
+
+def _outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column(
@@ -316,6 +369,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("delivered_at_ms IS NULL"),
         postgresql_where=sa.text("delivered_at_ms IS NULL"),
     )
+
+
+def _triggers() -> None:
     for statement in create_statements(op.get_context().dialect.name):
         op.get_bind().exec_driver_sql(statement)
 
