@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from comfygate.assets.blobs import StoredBlob
@@ -84,8 +84,20 @@ async def store_upload(ctx: Context, upload: Upload, chunks: AsyncIterable[bytes
     Raises InvalidRequest, PayloadTooLarge, HashMismatch, IdempotencyKeyReuse; no asset is made then.
     """
     check_upload(upload)
+    return await receive_upload(ctx, chunks, lambda: upload)
+
+
+async def receive_upload(
+    ctx: Context, chunks: AsyncIterable[bytes], describe: Callable[[], Upload]
+) -> Minted:
+    """As `store_upload`, for callers who learn what is said of the bytes only with their end.
+
+    `describe` is called once, after the last byte.
+    """
     stored = await ctx.blobs.write("uploads", chunks, bytes_max=ctx.rules.limits.upload_bytes_max)
     try:
+        upload = describe()
+        check_upload(upload)
         if upload.expected_hash is not None and upload.expected_hash != stored.hash:
             raise HashMismatch(
                 f"the bytes received are {stored.hash}, not the announced {upload.expected_hash}",
@@ -189,6 +201,11 @@ async def get_asset(ctx: Context, asset_id: str, account_id: str | None) -> Asse
 async def delete_asset(ctx: Context, asset_id: str, account_id: str) -> None:
     """Delete the record; shared bytes stay while another record has them. Raises NotFound, AssetInUse."""
     await ctx.store.run(assets_store.delete_asset, asset_id, account_id, ctx.now_ms())
+
+
+async def check_bytes(ctx: Context, asset: AssetRow) -> None:
+    """Raise NotFound now, rather than in the middle of an answer, when the bytes are gone."""
+    await ctx.blobs.size(asset.key)
 
 
 def read_bytes(ctx: Context, asset: AssetRow, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

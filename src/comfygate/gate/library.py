@@ -11,7 +11,7 @@ async with comfygate.open(settings) as gate:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class Job:
         return await use_cases.cancel(self._ctx, self.id, self.account_id)
 
 
-async def follow(ctx: Context, job_id: str, account_id: str | None) -> AsyncIterator[LiveEvent]:
+async def follow(ctx: Context, job_id: str, account_id: str | None) -> AsyncGenerator[LiveEvent, None]:
     """Present status, latest progress and preview, then every event up to the terminal status.
 
     Raises NotFound, alike for unknown and foreign. A terminal status is never missed: the job itself is

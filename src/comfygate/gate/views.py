@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from comfygate.domain.errors import InvalidRequest, NotFound
 from comfygate.domain.job import PUBLIC_STATUS, JobState
@@ -13,8 +15,6 @@ from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import AssetRow, JobRow
-
-DONE = ProgressEvent(value=1.0, nodes_done=0, nodes_total=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,13 @@ async def get_job(ctx: Context, job_id: str, account_id: str | None) -> JobView:
     if account_id is not None and job.completed_at_ms is not None and job.expires_at_ms <= ctx.now_ms():
         raise NotFound(f"no job with the id {job_id!r}")
     return JobView(job, position, ctx.live.progress_of(job.id), tuple(outputs))
+
+
+async def get_workflow(ctx: Context, job_id: str, account_id: str | None) -> dict[str, Any]:
+    """The graph of a job, as it was submitted. Raises NotFound as `get_job` does."""
+    view = await get_job(ctx, job_id, account_id)
+    graph: dict[str, Any] = json.loads(await ctx.store.read(jobs_store.get_graph, view.job.id))
+    return graph
 
 
 @dataclass(frozen=True, slots=True)

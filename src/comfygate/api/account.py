@@ -1,0 +1,106 @@
+"""Our own additions: who you are and what you have, your ledger, the lanes and your places in them."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import APIRouter, Query
+from starlette.responses import JSONResponse, Response
+
+from comfygate.api.auth import TheAccount
+from comfygate.api.face import API, TheFace
+from comfygate.api.reference import refusals
+from comfygate.api.wire import (
+    AccountBody,
+    EntriesBody,
+    EntryBody,
+    HealthBody,
+    LaneBody,
+    LanesBody,
+    moment,
+)
+from comfygate.gate import accounts, health
+from comfygate.gate.accounts import EntryRow
+from comfygate.gate.operate import entry_json
+from comfygate.version import VERSION
+
+router = APIRouter(tags=["account"])
+ROW_MAX = 2**63 - 1
+
+
+@router.get(
+    "/gate/v1/account", operation_id="getAccount", response_model=AccountBody, responses=refusals(401, 403)
+)
+async def get_account(account: TheAccount) -> Response:
+    """Your account: tier, available and held credits."""
+    body = AccountBody(
+        id=account.id,
+        name=account.name,
+        tier=account.tier,
+        available=account.balance.available,
+        held=account.balance.held,
+    )
+    return JSONResponse(body.model_dump(mode="json"))
+
+
+@router.get(
+    "/gate/v1/entries",
+    operation_id="listEntries",
+    response_model=EntriesBody,
+    responses=refusals(401, 403, 422),
+)
+async def list_entries(
+    face: TheFace,
+    account: TheAccount,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="Entries in a page.")] = 50,
+    before: Annotated[
+        int | None, Query(ge=1, le=ROW_MAX, description="Only entries older than this id.")
+    ] = None,
+) -> Response:
+    """Your ledger, newest first. Entries are never changed; a correction is a new entry."""
+    most = min(limit + 1, face.ctx.rules.limits.page_limit_max)
+    _, rows = await accounts.entries(face.ctx, account.id, limit=max(limit, most), before_id=before)
+    shown = rows[:limit]
+    more = len(rows) > limit or len(rows) == limit == most
+    body = EntriesBody(
+        entries=[_entry(row) for row in shown], next_before=shown[-1].id if more and shown else None
+    )
+    return JSONResponse(body.model_dump(mode="json"))
+
+
+def _entry(row: EntryRow) -> EntryBody:
+    told = entry_json(row)
+    created_at = moment(cast("int", told.pop("created_at_ms")))
+    return EntryBody(**told, created_at=created_at)
+
+
+@router.get(
+    "/gate/v1/lanes", operation_id="listLanes", response_model=LanesBody, responses=refusals(401, 403)
+)
+async def list_lanes(face: TheFace, account: TheAccount) -> Response:
+    """Every lane: what a job costs there, how many wait, and where your own stand."""
+    found = await accounts.lanes(face.ctx, account)
+    body = LanesBody(
+        lanes=[
+            LaneBody(
+                name=lane.name,
+                price=lane.price,
+                depth=lane.depth,
+                servers_up=lane.servers_up,
+                positions=lane.positions,
+            )
+            for lane in found
+        ]
+    )
+    return JSONResponse(body.model_dump(mode="json"))
+
+
+@router.get(
+    f"{API}/health", operation_id="getHealth", response_model=HealthBody, responses=refusals(), tags=["health"]
+)
+async def get_health(face: TheFace) -> Response:
+    """Whether the database answers and a server is up. Needs no key."""
+    found = await health.look(face.ctx)
+    status = "ok" if found.servers_up else "degraded"
+    body = HealthBody(status=status, version=VERSION, servers=found.servers, servers_up=found.servers_up)
+    return JSONResponse(body.model_dump(mode="json"), headers={"Cache-Control": "no-store"})

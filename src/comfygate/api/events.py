@@ -1,0 +1,138 @@
+"""A job's live events as server-sent events: the present state first, then what happens, to the last status.
+
+A stream counts against its account's limit for exactly as long as it is open. It is a convenience: the job itself,
+polled, is always the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Final, assert_never, cast
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from comfygate.api.auth import TheAccount
+from comfygate.api.bodies import output_body, progress_body
+from comfygate.api.face import API, Face, TheFace, known_id
+from comfygate.api.reference import EVENTS_ANSWER
+from comfygate.api.wire import PreviewFrame, Status, StatusFrame
+from comfygate.domain.errors import NotFound
+from comfygate.gate import views
+from comfygate.gate.library import follow
+from comfygate.gate.live import LiveEvent, OutputEvent, PreviewEvent, ProgressEvent, StatusEvent
+
+KEEP_ALIVE_SECONDS: Final = 15.0
+"""Silence after which a comment is sent, so that proxies and clients see the stream is alive."""
+RETRY_AFTER_SECONDS: Final = 5
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Type": "text/event-stream; charset=utf-8",
+    # Told to nginx: pass every event on at once.
+    "X-Accel-Buffering": "no",
+}
+
+router = APIRouter(prefix=API, tags=["jobs"])
+
+
+@router.get("/jobs/{id}/events", operation_id="getJobEvents", response_class=Response, responses=EVENTS_ANSWER)
+async def get_job_events(request: Request, id: str, face: TheFace, account: TheAccount) -> Response:  # noqa: A002
+    """Follow a job live: `status` (with the place in line), `progress`, `preview`, `output`.
+
+    There is no replay: after a break connect again and read the present state. Every 15 s of silence bring a
+    comment. Outputs come right before the status that ends the stream.
+    """
+    view = await views.get_job(face.ctx, known_id("job", id), account.id)
+    return EventStream(face, request, view.job.id, account.id)
+
+
+class EventStream(Response):
+    """Streams until the job ends, the client leaves or the service stops."""
+
+    def __init__(self, face: Face, request: Request, job_id: str, account_id: str) -> None:
+        super().__init__(headers=_HEADERS)
+        self._face, self._request = face, request
+        self._job_id, self._account_id = job_id, account_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises TooManyStreams before anything is sent."""
+        ctx = self._face.ctx
+        with ctx.live.stream(self._account_id, ctx.rules.limits.streams_per_account_max):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            ends = [asyncio.create_task(_left(receive)), asyncio.create_task(self._face.stopping.wait())]
+            told = asyncio.create_task(self._tell(send))
+            try:
+                await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (told, *ends):
+                    task.cancel()
+                results = await asyncio.gather(told, *ends, return_exceptions=True)
+            if isinstance(results[0], Exception) and not isinstance(results[0], OSError):
+                raise results[0]
+            if not ends[0].done() or ends[0].cancelled():
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _tell(self, send: Send) -> None:
+        """Send every event as it comes, and a comment after each silence."""
+        events = follow(self._face.ctx, self._job_id, self._account_id)
+        async with aclosing(cast("AsyncIterator[LiveEvent]", events)) as source:  # type: ignore[type-var]
+            coming = asyncio.ensure_future(anext(source, None))
+            try:
+                while True:
+                    done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
+                    if not done:
+                        await _send_text(send, ": still here\n\n")
+                        continue
+                    event = coming.result()
+                    if event is None:
+                        return
+                    await _send_text(send, "".join([frame async for frame in self._frames(event)]))
+                    coming = asyncio.ensure_future(anext(source, None))
+            except NotFound:
+                # The job's time ran out while it was watched.
+                return
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+
+    async def _frames(self, event: LiveEvent) -> AsyncIterator[str]:
+        match event:
+            case StatusEvent():
+                if event.ends:
+                    view = await views.get_job(self._face.ctx, self._job_id, self._account_id)
+                    for output in view.outputs:
+                        yield _frame("output", output_body(self._face, self._request, output))
+                status = cast("Status", event.status)
+                yield _frame("status", StatusFrame(status=status, queue_position=event.position))
+            case ProgressEvent():
+                yield _frame("progress", progress_body(event))
+            case PreviewEvent():
+                data = base64.b64encode(event.data).decode("ascii")
+                body = PreviewFrame(node_id=event.node_id, content_type=event.content_type, data_base64=data)
+                yield _frame("preview", body)
+            case OutputEvent():
+                # Outputs are committed together with the terminal status, which brings them all.
+                return
+            case _:
+                assert_never(event)
+
+
+def _frame(name: str, body: BaseModel) -> str:
+    return f"event: {name}\ndata: {body.model_dump_json()}\n\n"
+
+
+async def _send_text(send: Send, text: str) -> None:
+    if text:
+        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        continue

@@ -1,0 +1,224 @@
+"""The bodies that go over the wire, as Comfy API v2 shapes them, in our own words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+Status = Literal["queued", "running", "succeeded", "canceling", "canceled", "failed", "expired"]
+OutputType = Literal["image", "video", "audio", "text", "file", "latent"]
+
+
+def moment(ms: int) -> datetime:
+    """Milliseconds since 1970 as a moment in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def moment_or_none(ms: int | None) -> datetime | None:
+    """As `moment`, for what may not have happened yet."""
+    return None if ms is None else moment(ms)
+
+
+class ErrorBody(BaseModel):
+    """What went wrong: a code for programs, a sentence for people, and what belongs to it."""
+
+    code: Annotated[str, Field(examples=["missing_asset"])]
+    message: str
+    details: dict[str, Any] | None = None
+
+
+class ErrorEnvelope(BaseModel):
+    """The body of every error."""
+
+    error: ErrorBody
+
+
+class AssetBody(BaseModel):
+    """A file of yours: an upload, or something that a job made."""
+
+    id: str
+    hash: Annotated[str | None, Field(description="blake3 of the bytes, `blake3:` and 64 hex digits.")]
+    size_bytes: int
+    content_type: str
+    file_path: Annotated[str | None, Field(description="Name by which a graph may mean this upload.")] = None
+    created_at: datetime
+    url: Annotated[str, Field(description="Signed address of the bytes, made fresh for this answer.")]
+    url_expires_at: datetime
+    expires_at: Annotated[datetime | None, Field(description="When record and bytes go.")] = None
+    job_id: Annotated[str | None, Field(description="The job that made it; null for uploads.")] = None
+
+
+class CreatedAssetBody(AssetBody):
+    """An asset just made."""
+
+    created_new: Annotated[bool, Field(description="Whether you had none of these bytes before.")]
+
+
+class FromHashBody(BaseModel):
+    """Asks for a record over bytes that you already have here."""
+
+    hash: str
+    file_path: str | None = None
+    tags: list[str] = []
+    expires_in: int | None = None
+
+
+class ProgressBody(BaseModel):
+    """How far a running job is: always the whole picture, never a difference."""
+
+    value: Annotated[float, Field(ge=0, le=1, description="Part done of the whole.")]
+    nodes_done: int
+    nodes_total: int
+    current_node: str | None = None
+    current_node_class: str | None = None
+    step: int | None = None
+    steps: int | None = None
+    message: Annotated[str | None, Field(examples=["KSampler 7/20"])] = None
+
+
+class OutputBody(BaseModel):
+    """A file that a job made. Its `id` is an asset's."""
+
+    node_id: str
+    name: str
+    type: OutputType
+    content_type: str
+    size_bytes: int
+    id: str
+    hash: str | None
+    url: str
+    url_expires_at: datetime
+    job_id: str | None = None
+
+
+class JobErrorBody(BaseModel):
+    """Why a job failed. `traceback` is always null: it is for the operator."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+    class_type: str | None = None
+    traceback: str | None = None
+
+
+class JobUrlsBody(BaseModel):
+    """Where to go on from here; relative to the host, prefix included."""
+
+    self: str
+    events: str
+    cancel: str
+
+
+class JobBody(BaseModel):
+    """One workflow being run for you."""
+
+    id: str
+    status: Status
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    expires_at: Annotated[datetime, Field(description="After this the job answers 404 and its results are gone.")]
+    queue_position: Annotated[
+        int | None,
+        Field(description="While queued: 1 is next, 0 is taken by a server. Counted up to a limit, then limit + 1."),
+    ]
+    progress: Annotated[ProgressBody | None, Field(description="The latest; null unless an attempt runs.")]
+    outputs: Annotated[list[OutputBody], Field(description="All of them once the job succeeded, none before.")]
+    error: JobErrorBody | None
+    metrics: Annotated[
+        dict[str, int | None], Field(description="`queue_ms` and `execution_ms`, null until known.")
+    ]
+    urls: JobUrlsBody
+
+
+class JobItemBody(JobBody):
+    """A job in a list; with the two times by which clients sort lists."""
+
+    create_time: datetime
+    update_time: Annotated[datetime, Field(description="When the job last changed its status.")]
+
+
+class JobListBody(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobItemBody]
+    next_cursor: Annotated[str | None, Field(description="Give it back as `cursor`; null on the last page.")]
+
+
+class WorkflowBody(BaseModel):
+    """The graph of a job as it was submitted."""
+
+    workflow: dict[str, Any]
+    format: Literal["api"] = "api"
+
+
+class StatusFrame(BaseModel):
+    """Data of a `status` event."""
+
+    status: Status
+    queue_position: int | None = None
+
+
+class PreviewFrame(BaseModel):
+    """Data of a `preview` event: a picture of work in progress."""
+
+    node_id: str
+    content_type: str
+    data_base64: str
+
+
+class HealthBody(BaseModel):
+    """Whether the gateway can do its work. `degraded`: no server is up, jobs wait."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    servers: int
+    servers_up: int
+
+
+class AccountBody(BaseModel):
+    """You, and your credits. `held` is set aside for jobs that have not ended."""
+
+    id: str
+    name: str
+    tier: str
+    available: int
+    held: int
+
+
+class EntryBody(BaseModel):
+    """One line of your ledger. `words` is what people are told."""
+
+    id: int
+    kind: Literal["grant", "hold", "capture", "release"]
+    words: str
+    amount: int
+    job_id: str | None
+    reason: str
+    created_at: datetime
+
+
+class EntriesBody(BaseModel):
+    """A page of entries, newest first. `next_before` asks for older ones; null on the last page."""
+
+    entries: list[EntryBody]
+    next_before: int | None
+
+
+class LaneBody(BaseModel):
+    """A lane: what a job costs, how many wait, and where yours stand (job id to position)."""
+
+    name: str
+    price: int
+    depth: int
+    servers_up: int
+    positions: Mapping[str, int]
+
+
+class LanesBody(BaseModel):
+    """Every lane."""
+
+    lanes: list[LaneBody]

@@ -1,0 +1,111 @@
+"""What waited too long ends with a refund; bytes go when nothing refers to them; rows stay."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from comfygate.app import opened
+from comfygate.domain.errors import NotFound
+from comfygate.gate import accounts, files
+from comfygate.gate.context import Context
+from comfygate.gate.files import Upload
+from comfygate.gate.janitor import sweep_orphans, tidy_once
+from comfygate.gate.submit import Submission, submit
+from comfygate.gate.views import get_job
+from comfygate.settings import load_settings
+
+GRAPH = {
+    "1": {"class_type": "LoadImage", "inputs": {"image": "photo.png"}},
+    "2": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["1", 0]}},
+}
+HOUR_MS = 3_600_000
+
+
+class Clock:
+    """Wall time that the test moves."""
+
+    def __init__(self) -> None:
+        self.ms = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def ctx(tmp_path: Path, database_url: str, clock: Clock) -> AsyncIterator[Context]:
+    overrides = {
+        "database_url": database_url,
+        "lanes": {"image": {"queue_seconds_max": 3600}},
+        "retention": {"uploads_seconds": 600},
+    }
+    async with opened(load_settings(base_dir=tmp_path, environ={}, overrides=overrides)) as context:
+        yield replace(context, now_ms=clock)
+
+
+async def _bytes(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _keys(ctx: Context) -> list[str]:
+    return [found.key async for found in ctx.blobs.keys("uploads")]
+
+
+async def test_a_job_that_waits_too_long_expires_with_a_refund(ctx: Context, clock: Clock) -> None:
+    account = (await accounts.add_account(ctx, "ann", credits=5)).account
+    await files.store_upload(ctx, Upload(account.id, file_path="photo.png"), _bytes(b"picture"))
+    view = await submit(ctx, Submission(account.id, GRAPH))
+    clock.ms += HOUR_MS - 1
+    await tidy_once(ctx)
+    assert (await get_job(ctx, view.job.id, account.id)).status == "queued"
+    clock.ms += 1
+    await tidy_once(ctx)
+    assert (await get_job(ctx, view.job.id, account.id)).status == "expired"
+    assert (await accounts.get_account(ctx, "ann")).balance.available == 5
+
+
+async def test_an_input_outlives_its_time_while_its_job_waits(ctx: Context, clock: Clock) -> None:
+    account = (await accounts.add_account(ctx, "ann", credits=5)).account
+    await files.store_upload(ctx, Upload(account.id, file_path="photo.png"), _bytes(b"picture"))
+    await submit(ctx, Submission(account.id, GRAPH))
+    clock.ms += 601_000
+    await tidy_once(ctx)
+    assert len(await _keys(ctx)) == 1
+    clock.ms += HOUR_MS
+    await tidy_once(ctx)
+    await tidy_once(ctx)
+    assert await _keys(ctx) == []
+
+
+async def test_shared_bytes_go_with_their_last_record(ctx: Context, clock: Clock) -> None:
+    ids = []
+    for name, seconds in (("ann", 60), ("bob", 3600)):
+        account = (await accounts.add_account(ctx, name)).account
+        minted = await files.store_upload(ctx, Upload(account.id, expires_in=seconds), _bytes(b"same"))
+        ids.append((minted.asset.id, account.id))
+    assert len(await _keys(ctx)) == 1
+    clock.ms += 61_000
+    await tidy_once(ctx)
+    with pytest.raises(NotFound):
+        await files.get_asset(ctx, *ids[0])
+    kept = await files.get_asset(ctx, *ids[1])
+    assert b"".join([piece async for piece in files.read_bytes(ctx, kept)]) == b"same"
+    clock.ms += HOUR_MS
+    await tidy_once(ctx)
+    assert await _keys(ctx) == []
+
+
+async def test_bytes_without_a_row_are_swept_once_they_are_old(ctx: Context, clock: Clock) -> None:
+    orphan = await ctx.blobs.write("results", _bytes(b"from a crash"), bytes_max=100)
+    [stored] = [found async for found in ctx.blobs.keys("results")]
+    clock.ms = int(stored.modified_at.timestamp() * 1000)
+    assert await sweep_orphans(ctx) == 0
+    clock.ms += 2 * HOUR_MS
+    assert await sweep_orphans(ctx) == 1
+    assert orphan.key not in [found.key async for found in ctx.blobs.keys("results")]
