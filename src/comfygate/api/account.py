@@ -20,8 +20,8 @@ from comfygate.api.wire import (
     moment,
 )
 from comfygate.gate import accounts, health
-from comfygate.gate.accounts import EntryRow
 from comfygate.gate.operate import entry_json
+from comfygate.gate.rows import EntryRow
 from comfygate.version import VERSION
 
 router = APIRouter(tags=["account"])
@@ -58,12 +58,9 @@ async def list_entries(
     ] = None,
 ) -> Response:
     """Your ledger, newest first. Entries are never changed; a correction is a new entry."""
-    most = min(limit + 1, face.ctx.rules.limits.page_limit_max)
-    _, rows = await accounts.entries(face.ctx, account.id, limit=max(limit, most), before_id=before)
-    shown = rows[:limit]
-    more = len(rows) > limit or len(rows) == limit == most
+    _, rows = await accounts.entries(face.ctx, account.id, limit=limit, before_id=before)
     body = EntriesBody(
-        entries=[_entry(row) for row in shown], next_before=shown[-1].id if more and shown else None
+        entries=[_entry(row) for row in rows], next_before=rows[-1].id if len(rows) == limit else None
     )
     return JSONResponse(body.model_dump(mode="json"))
 
@@ -96,7 +93,11 @@ async def list_lanes(face: TheFace, account: TheAccount) -> Response:
 
 
 @router.get(
-    f"{API}/health", operation_id="getHealth", response_model=HealthBody, responses=refusals(), tags=["health"]
+    f"{API}/health",
+    operation_id="getHealth",
+    response_model=HealthBody,
+    responses=refusals(),
+    tags=["health"],
 )
 async def get_health(face: TheFace) -> Response:
     """Whether the database answers and a server is up. Needs no key."""

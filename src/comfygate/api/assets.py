@@ -40,7 +40,10 @@ def _created(face: TheFace, request: Request, minted: Minted) -> Response:
     status_code=201,
     response_model=CreatedAssetBody,
     responses={
-        200: {"model": CreatedAssetBody, "description": "You had these bytes already; a new record over them."},
+        200: {
+            "model": CreatedAssetBody,
+            "description": "You had these bytes already; a new record over them.",
+        },
         **refusals(401, 403, 409, 413, 422),
     },
     openapi_extra={"requestBody": UPLOAD_BODY},
@@ -59,9 +62,7 @@ async def post_asset(request: Request, face: TheFace, account: TheAccount, key: 
     await form.up_to_file()
     # What came before the file is judged before the file is read; what comes after it, after.
     files.check_upload(_described(form, account.id, key))
-    minted = await files.store_described(
-        face.ctx, lambda: _complete(form, account.id, key), form.file()
-    )
+    minted = await files.store_described(face.ctx, lambda: _complete(form, account.id, key), form.file())
     return _created(face, request, minted)
 
 

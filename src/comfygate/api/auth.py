@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from comfygate.api.face import TheFace
 from comfygate.domain.errors import Forbidden, Unauthorized
 from comfygate.gate import accounts
-from comfygate.gate.accounts import AccountRow
+from comfygate.gate.rows import AccountRow
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="ApiKey", description="The account's API key: `Authorization: Bearer KEY`."
@@ -46,7 +46,9 @@ async def reader_of(
     """
     if credentials is None and expires is not None and signature is not None:
         if not face.signer.good(id, expires, signature, int(time.time())):
-            raise Forbidden("this address has ended or was not signed here; get the asset again for a fresh one")
+            raise Forbidden(
+                "this address has ended or was not signed here; get the asset again for a fresh one"
+            )
         return None
     return (await account_of(face, credentials)).id
 

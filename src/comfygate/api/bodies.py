@@ -21,8 +21,9 @@ from comfygate.api.wire import (
     moment,
     moment_or_none,
 )
-from comfygate.gate.files import AssetRow, Minted
+from comfygate.gate.files import Minted
 from comfygate.gate.live import ProgressEvent
+from comfygate.gate.rows import AssetRow
 from comfygate.gate.views import JobView
 
 

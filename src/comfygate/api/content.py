@@ -11,9 +11,11 @@ from urllib.parse import quote
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from comfygate.api.errors import RangeNotSatisfiable, envelope
-from comfygate.gate.files import AssetRow
+from comfygate.gate.rows import AssetRow
 
-CONTENT_POLICY: Final = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+CONTENT_POLICY: Final = (
+    "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+)
 _RANGE: Final = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
 _SHOWN: Final = re.compile(r"(image/(?!svg)|video/|audio/)[\w.+-]+|text/plain|application/json", re.ASCII)
 _SENDABLE: Final = re.compile(r"[\w.+-]+/[\w.+-]+(;\s*[\w-]+=[\w.-]+)*", re.ASCII)

@@ -11,14 +11,14 @@ import inspect
 import ipaddress
 import typing
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from comfygate.api.errors import STATUS, envelope, failure, refusal
+from comfygate.api.errors import STATUS, envelope, refusal
 from comfygate.api.json_body import read_object
 from comfygate.api.server import bare_app
 from comfygate.domain.errors import Forbidden, GateError, InvalidRequest, NotFound, Unauthorized
@@ -27,6 +27,8 @@ from comfygate.gate.context import Context
 
 BODY_BYTES_MAX: Final = 1024 * 1024
 _STRICT: Final = ConfigDict(extra="forbid", strict=True)
+
+T = TypeVar("T", bound=BaseModel)
 
 
 class Command(BaseModel):
@@ -58,7 +60,9 @@ def create_control(ctx: Context, token: str) -> FastAPI:
 async def _perform(ctx: Context, shapes: Mapping[str, type[BaseModel]], command: Command) -> dict[str, Any]:
     shape = shapes.get(command.operation)
     if shape is None:
-        raise NotFound(f"no operation is called {command.operation[:64]!r}; it has {', '.join(sorted(shapes))}")
+        raise NotFound(
+            f"no operation is called {command.operation[:64]!r}; it has {', '.join(sorted(shapes))}"
+        )
     arguments = _checked(shape, command.arguments)
     given = {name: getattr(arguments, name) for name in arguments.model_fields_set}
     return await operate.perform(ctx, command.operation, given)
@@ -74,7 +78,7 @@ def _shape(name: str, operation: operate.Operation) -> type[BaseModel]:
     return create_model(name.replace(".", "_"), __config__=_STRICT, **fields)
 
 
-def _checked[T: BaseModel](shape: type[T], given: Mapping[str, Any]) -> T:
+def _checked(shape: type[T], given: Mapping[str, Any]) -> T:
     try:
         return shape.model_validate(given)
     except ValidationError as error:
@@ -97,6 +101,3 @@ def _refusal(request: Request, error: GateError) -> Response:
     body = envelope(error.code, error.message, error.details)
     body["error"]["next_step"] = error.next_step
     return JSONResponse(body, STATUS[error.code])
-
-
-__all__ = ["Command", "create_control", "failure"]

@@ -76,7 +76,9 @@ def _parameters(parameters: Any) -> str:
 def _answers(responses: Mapping[str, Any]) -> str:
     rows = []
     for status, answer in responses.items():
-        names = sorted({_name(content.get("schema", {})) for content in answer.get("content", {}).values()} - {""})
+        names = sorted(
+            {_name(content.get("schema", {})) for content in answer.get("content", {}).values()} - {""}
+        )
         links = ", ".join(f'<a href="#shape-{escape(n)}">{escape(n)}</a>' for n in names)
         rows.append(
             f"<tr><td>{escape(str(status))}</td><td>{_text(answer.get('description', ''))}</td><td>{links}</td></tr>"

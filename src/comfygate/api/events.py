@@ -30,7 +30,6 @@ from comfygate.gate.live import LiveEvent, OutputEvent, PreviewEvent, ProgressEv
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Silence after which a comment is sent, so that proxies and clients see the stream is alive."""
-RETRY_AFTER_SECONDS: Final = 5
 _HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -41,7 +40,9 @@ _HEADERS: Final = {
 router = APIRouter(prefix=API, tags=["jobs"])
 
 
-@router.get("/jobs/{id}/events", operation_id="getJobEvents", response_class=Response, responses=EVENTS_ANSWER)
+@router.get(
+    "/jobs/{id}/events", operation_id="getJobEvents", response_class=Response, responses=EVENTS_ANSWER
+)
 async def get_job_events(request: Request, id: str, face: TheFace, account: TheAccount) -> Response:  # noqa: A002
     """Follow a job live: `status` (with the place in line), `progress`, `preview`, `output`.
 

@@ -37,7 +37,11 @@ class Face:
     def base_url(self, request: Request) -> str:
         """Scheme, host and prefix under which the caller reaches us."""
         if self.public_url:
-            return self.public_url if self.public_url.endswith(self.root_path) else self.public_url + self.root_path
+            return (
+                self.public_url
+                if self.public_url.endswith(self.root_path)
+                else self.public_url + self.root_path
+            )
         host = request.headers.get("host", "")
         if _HOST.fullmatch(host) is None:
             name, port = request.scope.get("server") or ("127.0.0.1", None)

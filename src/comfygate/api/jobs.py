@@ -85,16 +85,18 @@ def _extra_data(given: object) -> dict[str, str] | None:
         shown = f"extra_data.{name[:64] if name.isprintable() else ascii(name)[:64]}"
         if name not in EXTRA_DATA_KEYS:
             raise InvalidRequest(f"{shown} is not known; only {known} is", details={"field": shown})
-        if not isinstance(value, str) or not 0 < len(value) <= PARTNER_KEY_CHARS_MAX or not value.isprintable():
+        if (
+            not isinstance(value, str)
+            or not 0 < len(value) <= PARTNER_KEY_CHARS_MAX
+            or not value.isprintable()
+        ):
             raise InvalidRequest(
                 f"{shown} must be 1 to {PARTNER_KEY_CHARS_MAX} printable characters", details={"field": shown}
             )
     return dict(given)
 
 
-@router.get(
-    "/jobs", operation_id="listJobs", response_model=JobListBody, responses=refusals(401, 403, 422)
-)
+@router.get("/jobs", operation_id="listJobs", response_model=JobListBody, responses=refusals(401, 403, 422))
 async def list_jobs(
     request: Request,
     face: TheFace,
@@ -120,9 +122,7 @@ async def list_jobs(
     return JSONResponse(body.model_dump(mode="json"))
 
 
-@router.get(
-    "/jobs/{id}", operation_id="getJob", response_model=JobBody, responses=refusals(401, 403, 404)
-)
+@router.get("/jobs/{id}", operation_id="getJob", response_model=JobBody, responses=refusals(401, 403, 404))
 async def get_job(request: Request, id: str, face: TheFace, account: TheAccount) -> Response:  # noqa: A002
     """A job as it stands: status, place in line, progress, and once it succeeded everything it made."""
     view = await views.get_job(face.ctx, known_id("job", id), account.id)

@@ -56,7 +56,11 @@ class RequestIds:
             await self._guarded(scope, receive, send_with_id, lambda: answered)
 
     async def _guarded(
-        self, scope: Scope, receive: Receive, send: Callable[[Message], Awaitable[None]], answered: Callable[[], bool]
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Callable[[Message], Awaitable[None]],
+        answered: Callable[[], bool],
     ) -> None:
         try:
             await self._app(scope, receive, send)

@@ -89,7 +89,12 @@ def _routes(app: FastAPI) -> list[APIRoute]:
 
 def _with_heads(router: APIRouter) -> APIRouter:
     """The router, with HEAD wherever there is GET; but a stream has no head worth opening it for."""
-    known = {(route.path, method) for route in router.routes if isinstance(route, APIRoute) for method in route.methods}
+    known = {
+        (route.path, method)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods
+    }
     for route in list(router.routes):
         if not isinstance(route, APIRoute) or "GET" not in route.methods or route.path.endswith("/events"):
             continue

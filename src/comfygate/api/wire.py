@@ -120,13 +120,19 @@ class JobBody(BaseModel):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
-    expires_at: Annotated[datetime, Field(description="After this the job answers 404 and its results are gone.")]
+    expires_at: Annotated[
+        datetime, Field(description="After this the job answers 404 and its results are gone.")
+    ]
     queue_position: Annotated[
         int | None,
-        Field(description="While queued: 1 is next, 0 is taken by a server. Counted up to a limit, then limit + 1."),
+        Field(
+            description="While queued: 1 is next, 0 is taken by a server. Counted up to a limit, then limit + 1."
+        ),
     ]
     progress: Annotated[ProgressBody | None, Field(description="The latest; null unless an attempt runs.")]
-    outputs: Annotated[list[OutputBody], Field(description="All of them once the job succeeded, none before.")]
+    outputs: Annotated[
+        list[OutputBody], Field(description="All of them once the job succeeded, none before.")
+    ]
     error: JobErrorBody | None
     metrics: Annotated[
         dict[str, int | None], Field(description="`queue_ms` and `execution_ms`, null until known.")

@@ -2,7 +2,7 @@
 
     begin (stage, send)  or  resume (look for what an earlier process began)
     follow               until the server says how it ended
-    collect, settle, forget
+    collect, settle
 
 Whatever happens in between, the attempt either settles behind its fence or is left, open, for adoption. A
 prompt is never sent while one with its id may be on the server.
@@ -356,8 +356,7 @@ async def _cancel_when_asked(run: _Run) -> None:
 
 
 async def _settle(run: _Run, outcome: Outcome) -> bool:
-    """Write the outcome, once, behind the fence; then tidy up on the server. False if it no longer
-    counted."""
+    """Write the outcome, once, behind the fence. False if its outputs are not wanted."""
     settled = await run.ctx.store.run(
         attempts_store.settle,
         run.attempt.fence,
@@ -370,8 +369,4 @@ async def _settle(run: _Run, outcome: Outcome) -> bool:
     cause = outcome.cause if isinstance(outcome, Failed | Lost) else ""
     run.log.info("attempt.settled", outcome=type(outcome).__name__.lower(), result=settled.value, cause=cause)
     run.ctx.bells.ring(OUTBOX)
-    try:
-        await run.link.client.forget(run.attempt.prompt_id)
-    except ComfyError as error:
-        run.log.info("history.not_deleted", error=str(error))
     return settled is Settled.DONE and isinstance(outcome, Succeeded)

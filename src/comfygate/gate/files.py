@@ -84,11 +84,11 @@ async def store_upload(ctx: Context, upload: Upload, chunks: AsyncIterable[bytes
     Raises InvalidRequest, PayloadTooLarge, HashMismatch, IdempotencyKeyReuse; no asset is made then.
     """
     check_upload(upload)
-    return await receive_upload(ctx, chunks, lambda: upload)
+    return await store_described(ctx, lambda: upload, chunks)
 
 
-async def receive_upload(
-    ctx: Context, chunks: AsyncIterable[bytes], describe: Callable[[], Upload]
+async def store_described(
+    ctx: Context, describe: Callable[[], Upload], chunks: AsyncIterable[bytes]
 ) -> Minted:
     """As `store_upload`, for callers who learn what is said of the bytes only with their end.
 
@@ -203,9 +203,9 @@ async def delete_asset(ctx: Context, asset_id: str, account_id: str) -> None:
     await ctx.store.run(assets_store.delete_asset, asset_id, account_id, ctx.now_ms())
 
 
-async def check_bytes(ctx: Context, asset: AssetRow) -> None:
-    """Raise NotFound now, rather than in the middle of an answer, when the bytes are gone."""
-    await ctx.blobs.size(asset.key)
+async def stored_size(ctx: Context, asset: AssetRow) -> int:
+    """How many bytes are in storage. Raises NotFound now, rather than in the middle of an answer."""
+    return await ctx.blobs.size(asset.key)
 
 
 def read_bytes(ctx: Context, asset: AssetRow, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

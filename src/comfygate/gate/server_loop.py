@@ -43,6 +43,8 @@ class ServerLoop:
         self._running: dict[int, asyncio.Task[None]] = {}
         self._attempts: dict[int, ClaimedAttempt] = {}
         self._inherited = tuple(inherited)
+        self._forgetting: set[asyncio.Task[None]] = set()
+        self._adopt_at = 0.0
         self._status = ServerStatus(lanes=server.lanes)
         self._stopping = False
         self._log = log.bind(server=server.name)
@@ -59,9 +61,10 @@ class ServerLoop:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in (*tasks, *self._running.values()):
+            tasks += [*self._running.values(), *self._forgetting]
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, *self._running.values(), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             self._ctx.bells.remove(self._bell)
             self._ctx.fleet.status.pop(self.server.name, None)
             self._ctx.fleet.classes.pop(self.server.name, None)
@@ -77,6 +80,7 @@ class ServerLoop:
             await asyncio.wait(list(self._running.values()))
             # Lets the tasks' done callbacks take them off the list.
             await asyncio.sleep(0)
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
 
     async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:
         """A part that breaks is logged and begun again: one bug must not idle a server for good."""
@@ -138,9 +142,10 @@ class ServerLoop:
     async def _adopt(self) -> None:
         """Take over attempts that nobody drives: at the start on SQLite, when their lease ran out
         elsewhere."""
-        ctx = self._ctx
-        if self._stopping:
+        ctx, now = self._ctx, asyncio.get_running_loop().time()
+        if self._stopping or now < self._adopt_at:
             return
+        self._adopt_at = now + ctx.rules.lease_seconds / 2
         inherited, self._inherited = self._inherited, ()
         for attempt in inherited:
             self._start(attempt)
@@ -193,6 +198,13 @@ class ServerLoop:
                 self._log.warning("channel.not_connected", job=attempt.fence.job_id)
         await drive(self._ctx, self._link, attempt, trouble=self._down)
 
+    async def _forget(self, prompt_id: str) -> None:
+        """Delete our own entry from the server's history, beside the next job."""
+        try:
+            await self._link.client.forget(prompt_id)
+        except ComfyError as error:
+            self._log.info("history.not_deleted", error=str(error))
+
     def _finished(self, attempt: ClaimedAttempt, done: asyncio.Task[None]) -> None:
         if self._running.get(attempt.slot) is done:
             del self._running[attempt.slot]
@@ -200,6 +212,9 @@ class ServerLoop:
         if done.cancelled():
             return
         self._attempts.pop(attempt.slot, None)
+        forgetting = asyncio.create_task(self._forget(attempt.prompt_id))
+        self._forgetting.add(forgetting)
+        forgetting.add_done_callback(self._forgetting.discard)
         if (error := done.exception()) is not None:
             self._log.error("attempt.left_open", job=attempt.fence.job_id, error=repr(error))
         self._bell.set()

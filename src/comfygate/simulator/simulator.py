@@ -32,7 +32,7 @@ from comfygate.simulator.run import Bench, Pace
 from comfygate.simulator.server import SILENT_LOG, Routes, make_app
 from comfygate.simulator.sockets import FEATURES, Sockets
 
-_INTERRUPT_BY_ID_SINCE = (0, 3, 60)
+_INTERRUPT_BY_ID_SINCE = (0, 3, 57)
 _EXAMPLE_PIXELS = 64
 
 

@@ -24,14 +24,13 @@ def keep_blob(conn: Connection, blob: BlobRow, now_ms: int) -> str:
     When another key comes back, the caller's copy is surplus and should be deleted.
     """
     make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
-    conn.execute(
-        make(blobs)
-        .values(hash=blob.hash, key=blob.key, size_bytes=blob.size_bytes, created_at_ms=now_ms)
-        .on_conflict_do_nothing()
-    )
-    # The lock keeps the pruner from dropping the row before the caller's asset refers to it.
-    query = select(blobs.c.key).where(blobs.c.hash == blob.hash).with_for_update()
-    key: str = conn.execute(query).scalar_one()
+    row = make(blobs).values(hash=blob.hash, key=blob.key, size_bytes=blob.size_bytes, created_at_ms=now_ms)
+    # One statement, so that it finds the row or makes it even while another drops it. Writing the time locks
+    # the row and makes it too young to be dropped before the caller's asset refers to it.
+    kept = row.on_conflict_do_update(
+        index_elements=[blobs.c.hash], set_={"created_at_ms": row.excluded.created_at_ms}
+    ).returning(blobs.c.key)
+    key: str = conn.execute(kept).scalar_one()
     return key
 
 
@@ -190,6 +189,8 @@ def _needed(conn: Connection, asset_id: str) -> bool:
 def delete_asset(conn: Connection, asset_id: str, account_id: str, now_ms: int) -> None:
     """Delete a record; its bytes go later, when nothing refers to them. Raises NotFound and AssetInUse."""
     get_asset(conn, asset_id, account_id, now_ms)
+    # Waits for submissions that are about to take it as an input.
+    conn.execute(select(assets.c.id).where(assets.c.id == asset_id).with_for_update())
     if _needed(conn, asset_id):
         raise AssetInUse("this asset cannot be deleted now: it is still needed")
     conn.execute(delete(assets).where(assets.c.id == asset_id))
@@ -197,10 +198,11 @@ def delete_asset(conn: Connection, asset_id: str, account_id: str, now_ms: int) 
 
 def prune_expired(conn: Connection, now_ms: int, limit: int) -> int:
     """Delete up to `limit` records past their time that no unfinished job needs. Returns how many."""
+    expired = assets.c.expires_at_ms <= now_ms
     due = conn.execute(
         select(assets.c.id)
         .where(
-            assets.c.expires_at_ms <= now_ms,
+            expired,
             ~select(job_inputs.c.job_id)
             .join(jobs, jobs.c.id == job_inputs.c.job_id)
             .where(job_inputs.c.asset_id == assets.c.id, jobs.c.state.in_(_NOT_ENDED))
@@ -210,26 +212,25 @@ def prune_expired(conn: Connection, now_ms: int, limit: int) -> int:
         .limit(limit)
     ).scalars()
     ids = list(due)
-    if ids:
-        conn.execute(delete(assets).where(assets.c.id.in_(ids)))
-    return len(ids)
+    # Asked again: a record may have been extended since.
+    return conn.execute(delete(assets).where(assets.c.id.in_(ids), expired)).rowcount if ids else 0
 
 
 def drop_unreferenced_blobs(conn: Connection, stored_before_ms: int, limit: int) -> list[str]:
     """Forget up to `limit` blobs that no asset refers to; returns the keys whose bytes may now be deleted."""
+    unreferenced = ~select(assets.c.id).where(assets.c.hash == blobs.c.hash).exists()
     query = (
-        select(blobs.c.hash, blobs.c.key)
-        .where(
-            blobs.c.created_at_ms <= stored_before_ms,
-            ~select(assets.c.id).where(assets.c.hash == blobs.c.hash).exists(),
-        )
+        select(blobs.c.hash)
+        .where(blobs.c.created_at_ms <= stored_before_ms, unreferenced)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    rows = conn.execute(query).all()
-    if rows:
-        conn.execute(delete(blobs).where(blobs.c.hash.in_([row.hash for row in rows])))
-    return [row.key for row in rows]
+    hashes = [row.hash for row in conn.execute(query)]
+    if not hashes:
+        return []
+    # Asked again: an asset may refer to one since, and the locks hold further ones off.
+    dropped = delete(blobs).where(blobs.c.hash.in_(hashes), unreferenced).returning(blobs.c.key)
+    return list(conn.execute(dropped).scalars())
 
 
 def known_keys(conn: Connection, keys: Sequence[str]) -> set[str]:

@@ -30,7 +30,7 @@ from comfygate.store.assets import record_output
 from comfygate.store.jobs import get_graph, get_job, inputs_of, job_row
 from comfygate.store.outbox import tell
 from comfygate.store.rows import AttemptRow, ClaimedAttempt, JobRow, NewOutput
-from comfygate.store.tables import attempts, jobs
+from comfygate.store.tables import IS_QUEUED, attempts, jobs
 
 _IN_FLIGHT = [state.value for state in sorted(IN_FLIGHT)]
 
@@ -90,21 +90,26 @@ def claim(
 
 
 def _head_of_lanes(conn: Connection, lanes: Sequence[str]) -> Row[tuple[int, int, str]] | None:
-    """The best of the lanes' first jobs. Only the winner is locked, so no other lane's head is skipped."""
-    best: tuple[int, int, str] | None = None
+    """The best of the lanes' first jobs. Only the winner is locked, so no other lane's head is skipped.
+
+    A lane whose queued jobs are all being taken by others is passed over for the next best.
+    """
+    heads: list[tuple[int, int, str]] = []
     for lane in lanes:
         row = conn.execute(_first_in(lane)).one_or_none()
-        if row is not None and (best is None or (row.priority, row.ticket, lane) < best):
-            best = (row.priority, row.ticket, lane)
-    if best is None:
-        return None
-    return conn.execute(_first_in(best[2]).with_for_update(skip_locked=True)).one_or_none()
+        if row is not None:
+            heads.append((row.priority, row.ticket, lane))
+    for _priority, _ticket, lane in sorted(heads):
+        taken = conn.execute(_first_in(lane).with_for_update(skip_locked=True)).one_or_none()
+        if taken is not None:
+            return taken
+    return None
 
 
 def _first_in(lane: str):  # type: ignore[no-untyped-def]  # a select
     return (
         select(jobs.c.priority, jobs.c.ticket, jobs.c.id)
-        .where(jobs.c.lane == lane, jobs.c.state == "queued")
+        .where(jobs.c.lane == lane, IS_QUEUED)
         .order_by(jobs.c.priority, jobs.c.ticket)
         .limit(1)
     )
@@ -195,6 +200,8 @@ def still_ours(conn: Connection, fence: Fence, owner: str) -> JobState | None:
 
 def mark_started(conn: Connection, fence: Fence, now_ms: int) -> bool:
     """ComfyUI began this attempt. False, and nothing written, if the attempt no longer counts."""
+    # The job before the attempt, as in `settle`: two that lock in different orders wait for each other.
+    conn.execute(select(jobs.c.ticket).where(jobs.c.id == fence.job_id).with_for_update())
     started = conn.execute(
         update(attempts)
         .where(

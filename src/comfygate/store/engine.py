@@ -39,6 +39,7 @@ POOL_SIZE = 8
 """Connections of one replica on PostgreSQL."""
 CONFLICT_TRIES_MAX = 6
 """How often an intent is tried when PostgreSQL reports a deadlock or a serialization failure."""
+_CLOSED = "the store is closed"
 _CONFLICT_CODES = frozenset({"40001", "40P01"})
 
 log = structlog.get_logger(__name__)
@@ -120,13 +121,15 @@ class SqliteStore:
     async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` in the next commit. Raises what `fn` raises, with nothing of it written."""
         if self._closed:
-            raise ServerTrouble("the store is closed")
+            raise ServerTrouble(_CLOSED)
         future: Future[R] = Future()
         self._intents.put(_Intent(lambda conn: fn(conn, *args, **kwargs), future))
         return await asyncio.wrap_future(future)
 
     async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` on a snapshot; writing fails."""
+        if self._closed:
+            raise ServerTrouble(_CLOSED)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._readers, lambda: self._read(lambda c: fn(c, *args, **kwargs)))
 
@@ -193,6 +196,10 @@ def _commit_together(connection: Connection, batch: list[_Intent]) -> None:
             future.set_exception(failure)
 
 
+def _in_transaction(connection: Connection) -> bool:
+    return bool(getattr(connection.connection.dbapi_connection, "in_transaction", False))
+
+
 class PostgresStore:
     """PostgreSQL through psycopg 3, READ COMMITTED; any number of processes may share it."""
 
@@ -207,22 +214,28 @@ class PostgresStore:
             pool_recycle=1800,
             connect_args={"options": "-c idle_in_transaction_session_timeout=60000", "connect_timeout": 10},
         )
+        self._closed = False
         self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="comfygate-pg")
 
     async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` in a transaction of its own. Raises what `fn` raises, with nothing of it written."""
+        if self._closed:
+            raise ServerTrouble(_CLOSED)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
             self._threads, lambda: self._transact(lambda conn: fn(conn, *args, **kwargs))
         )
 
     async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run `fn` in a read-only transaction."""
+        """Run `fn` on a snapshot; writing fails."""
+        if self._closed:
+            raise ServerTrouble(_CLOSED)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: self._read(lambda c: fn(c, *args, **kwargs)))
 
     async def close(self) -> None:
         """Let running intents finish and close the pool."""
+        self._closed = True
         await asyncio.to_thread(self._threads.shutdown, wait=True)
         self._engine.dispose()
 
@@ -240,7 +253,7 @@ class PostgresStore:
 
     def _read(self, call: Callable[[Connection], R]) -> R:
         with self._engine.connect() as conn, conn.begin():
-            conn.exec_driver_sql("SET TRANSACTION READ ONLY")
+            conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return call(conn)
 
 

@@ -22,7 +22,7 @@ from comfygate.store import ledger
 from comfygate.store.accounts import get_account
 from comfygate.store.outbox import tell
 from comfygate.store.rows import JobInput, JobRow, NewJob
-from comfygate.store.tables import assets, idempotency_keys, job_graphs, job_inputs, jobs
+from comfygate.store.tables import IS_QUEUED, accounts, assets, idempotency_keys, job_graphs, job_inputs, jobs
 
 
 def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency_seconds: int) -> JobRow:
@@ -32,6 +32,8 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
     input is not the account's, or has expired) and InsufficientCredits. After any of them the idempotency
     key is free again.
     """
+    # One submission of an account at a time: what it counts below stays true until it commits.
+    conn.execute(select(accounts.c.id).where(accounts.c.id == new.account_id).with_for_update(key_share=True))
     account = get_account(conn, new.account_id)
     if account.disabled_at_ms is not None:
         raise Forbidden("this account is disabled")
@@ -124,7 +126,7 @@ def forget_keys(conn: Connection, used_before_ms: int) -> None:
 
 
 def _check_room(conn: Connection, new: NewJob, tier: Tier) -> None:
-    queued = select(literal(1)).where(jobs.c.state == "queued")
+    queued = select(literal(1)).where(IS_QUEUED)
     of_account = queued.where(jobs.c.account_id == new.account_id).limit(tier.jobs_queued_max)
     if _rows(conn, of_account) >= tier.jobs_queued_max:
         raise QueueFull(
@@ -149,11 +151,14 @@ def _check_inputs(conn: Connection, new: NewJob) -> None:
         return
     owned = set(
         conn.execute(
-            select(assets.c.id).where(
+            select(assets.c.id)
+            .where(
                 assets.c.id.in_(wanted),
                 assets.c.account_id == new.account_id,
                 assets.c.expires_at_ms > new.now_ms,
             )
+            # Until this commits nobody deletes them, not knowing of the job.
+            .with_for_update(read=True)
         ).scalars()
     )
     for item in new.inputs:
@@ -240,7 +245,7 @@ def position(conn: Connection, job: JobRow, cap: int) -> int | None:
     ahead = (
         select(literal(1))
         .where(
-            jobs.c.state == "queued",
+            IS_QUEUED,
             jobs.c.lane == job.lane,
             tuple_(jobs.c.priority, jobs.c.ticket) < tuple_(literal(job.priority), literal(job.ticket)),
         )
@@ -253,7 +258,7 @@ def front_of_lane(conn: Connection, lane: str, limit: int) -> list[str]:
     """Ids of the first `limit` queued jobs of a lane, in the order they will run."""
     query = (
         select(jobs.c.id)
-        .where(jobs.c.lane == lane, jobs.c.state == "queued")
+        .where(jobs.c.lane == lane, IS_QUEUED)
         .order_by(jobs.c.priority, jobs.c.ticket)
         .limit(limit)
     )
@@ -262,14 +267,16 @@ def front_of_lane(conn: Connection, lane: str, limit: int) -> list[str]:
 
 def lane_depths(conn: Connection) -> dict[str, int]:
     """Number of queued jobs of every lane that has any."""
-    query = select(jobs.c.lane, func.count()).where(jobs.c.state == "queued").group_by(jobs.c.lane)
-    return dict(conn.execute(query).tuples().all())
+    query = select(jobs.c.lane, func.count().label("depth")).where(IS_QUEUED).group_by(jobs.c.lane)
+    return {row.lane: row.depth for row in conn.execute(query)}
 
 
 def cancel(conn: Connection, job_id: str, account_id: str | None, now_ms: int) -> JobRow:
     """Cancel a queued job with its refund, or mark one in flight as canceling. An ended job stays as it
     is."""
-    job = get_job(conn, job_id, account_id)
+    get_job(conn, job_id, account_id)
+    # Locked before it is looked at, or a job that just goes back to its lane would be in neither state below.
+    job = job_row(conn.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one())
     if _end_queued(conn, job, JobState.CANCELED, "canceled while queued", now_ms):
         return get_job(conn, job_id)
     marked = conn.execute(
@@ -287,12 +294,13 @@ def expire_queued(conn: Connection, now_ms: int, limit: int) -> int:
     """Expire up to `limit` jobs that waited past their deadline, each with its refund. Returns how many."""
     query = (
         select(jobs)
-        .where(jobs.c.state == "queued", jobs.c.queue_deadline_at_ms <= now_ms)
+        .where(IS_QUEUED, jobs.c.queue_deadline_at_ms <= now_ms)
         .order_by(jobs.c.queue_deadline_at_ms)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    due = [job_row(row) for row in conn.execute(query)]
+    # Refunds lock accounts: in one order, so that two replicas at this never wait for each other.
+    due = sorted((job_row(row) for row in conn.execute(query)), key=lambda job: job.account_id)
     return sum(_end_queued(conn, job, JobState.EXPIRED, "waited too long", now_ms) for job in due)
 
 

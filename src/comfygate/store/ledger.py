@@ -10,20 +10,30 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
-from comfygate.domain.credits import HOUSE, MOVES, EntryKind, Side, checked_amount
-from comfygate.domain.errors import InsufficientCredits, LedgerViolation, NotFound
+from comfygate.domain.credits import CREDITS_MAX, HOUSE, MOVES, EntryKind, Side, checked_amount
+from comfygate.domain.errors import InsufficientCredits, InvalidRequest, LedgerViolation, NotFound
 from comfygate.store.rows import EntryRow
 from comfygate.store.tables import accounts, entries, jobs
 
 
 def grant(conn: Connection, account_id: str, amount: int, reason: str, now_ms: int) -> None:
-    """Add credits. Raises InvalidRequest for an impossible amount and NotFound for an unknown account."""
+    """Add credits. Raises InvalidRequest for an impossible amount and NotFound for an unknown account.
+
+    What is held counts towards the largest balance, so that a refund always finds room.
+    """
     checked_amount(amount)
     changed = conn.execute(
-        update(accounts).where(accounts.c.id == account_id).values(available=accounts.c.available + amount)
+        update(accounts)
+        .where(accounts.c.id == account_id, accounts.c.available + accounts.c.held <= CREDITS_MAX - amount)
+        .values(available=accounts.c.available + amount)
     )
     if changed.rowcount != 1:
-        raise NotFound(f"no account has the id {account_id!r}")
+        if conn.execute(select(accounts.c.id).where(accounts.c.id == account_id)).scalar() is None:
+            raise NotFound(f"no account has the id {account_id!r}")
+        raise InvalidRequest(
+            f"amount is {amount}: with it the account would have more than {CREDITS_MAX} credits",
+            details={"field": "amount"},
+        )
     _write_entry(conn, EntryKind.GRANT, account_id, amount, None, reason, now_ms)
 
 
@@ -151,6 +161,11 @@ def audit(conn: Connection) -> Audit:
                 faults.append(f"account {account.id}: {side} is {stored}, its entries say {computed}")
         for side in HOUSE:
             totals[side] += int(getattr(replayed, side.value)) if replayed else 0
+    known = {account.id for account in account_rows}
+    faults.extend(
+        f"account {account_id}: it has entries and is not there"
+        for account_id in sorted(per_account.keys() - known)
+    )
     faults.extend(_hold_faults(conn))
     if sum(totals.values()) != 0:
         faults.append(f"the ledger's sum is {sum(totals.values())}, not 0")
@@ -172,28 +187,35 @@ def _sum_moved(side: Side):  # type: ignore[no-untyped-def]  # the column's type
 
 
 _ENTRIES_OF_HOLD = {
-    "none": frozenset[str](),
-    "placed": frozenset({"hold"}),
-    "captured": frozenset({"hold", "capture"}),
-    "released": frozenset({"hold", "release"}),
+    "none": [],
+    "placed": ["hold"],
+    "captured": ["capture", "hold"],
+    "released": ["hold", "release"],
 }
 
 
 def _hold_faults(conn: Connection) -> list[str]:
     """Jobs whose entries are not those that their hold's state calls for."""
-    found: dict[str, set[str]] = {}
     faults: list[str] = []
-    prices: dict[str, tuple[str, int]] = {
-        row.id: (row.hold, row.price) for row in conn.execute(select(jobs.c.id, jobs.c.hold, jobs.c.price))
+    known = {
+        row.id: row for row in conn.execute(select(jobs.c.id, jobs.c.account_id, jobs.c.hold, jobs.c.price))
     }
-    of_jobs = select(entries.c.job_id, entries.c.kind, entries.c.amount).where(entries.c.job_id.is_not(None))
+    found: dict[str, list[str]] = {job_id: [] for job_id in known}
+    of_jobs = select(entries).where(entries.c.job_id.is_not(None)).order_by(entries.c.id)
     for row in conn.execute(of_jobs):
-        found.setdefault(row.job_id, set()).add(row.kind)
-        if row.amount != prices[row.job_id][1]:
+        job = known.get(row.job_id)
+        if job is None:
+            faults.append(f"job {row.job_id}: it has entries and is not there")
+            continue
+        found[row.job_id].append(row.kind)
+        if row.amount != job.price:
+            faults.append(f"job {job.id}: {row.kind} of {row.amount}, its price is {job.price}")
+        if row.account_id != job.account_id:
             faults.append(
-                f"job {row.job_id}: {row.kind} of {row.amount}, its price is {prices[row.job_id][1]}"
+                f"job {job.id}: {row.kind} is in account {row.account_id}, the job is {job.account_id}'s"
             )
-    for job_id, (hold, _price) in prices.items():
-        if found.get(job_id, set()) != _ENTRIES_OF_HOLD[hold]:
-            faults.append(f"job {job_id}: hold is {hold}, its entries are {sorted(found.get(job_id, set()))}")
+    for job in known.values():
+        kinds = sorted(found[job.id])
+        if kinds != _ENTRIES_OF_HOLD[job.hold]:
+            faults.append(f"job {job.id}: hold is {job.hold}, its entries are {kinds}")
     return faults

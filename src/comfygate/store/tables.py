@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 
@@ -246,6 +247,9 @@ entries = Table(
     ),
     sqlite_autoincrement=True,
 )
+
+# Spelled out rather than bound: a plan made without looking at the values cannot use a partial index else.
+IS_QUEUED = jobs.c.state == literal_column("'queued'")
 
 idempotency_keys = Table(
     "idempotency_keys",

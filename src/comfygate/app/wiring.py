@@ -1,4 +1,4 @@
-"""The one place that names concrete parts and wires them."""
+"""From settings to running parts: the store, the bytes, the servers' clients and the loops."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 from filelock import FileLock, Timeout
+from sqlalchemy.exc import DBAPIError
 
 from comfygate.assets.blobs import BlobStore
 from comfygate.comfy.address import ServerAddress
@@ -30,7 +31,7 @@ from comfygate.gate.live import Live
 from comfygate.gate.rules import Limits, Rules
 from comfygate.gate.service import Service, running
 from comfygate.settings import Settings, load_settings
-from comfygate.store.engine import open_store
+from comfygate.store.engine import Store, open_store
 from comfygate.store.rows import ServerRow
 from comfygate.store.schema import migrate
 
@@ -76,8 +77,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
     _make_directories(settings)
     url = settings.sqlalchemy_url()
     with _only_process(settings) if url.startswith("sqlite") else contextlib.nullcontext():
-        await asyncio.to_thread(migrate, url)
-        store = open_store(url)
+        store = await asyncio.to_thread(_open_database, settings, url)
         try:
             yield Context(
                 store=store,
@@ -90,6 +90,19 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             )
         finally:
             await store.close()
+
+
+def _open_database(settings: Settings, url: str) -> Store:
+    """The store, at the newest schema. The database's own words are shown, its password never."""
+    try:
+        migrate(url)
+        return open_store(url)
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise SettingsError(
+            f"the database {settings.database_address} cannot be used: {reason}; "
+            "correct database_url or start the database"
+        ) from error
 
 
 def _make_directories(settings: Settings) -> None:
@@ -108,8 +121,13 @@ def _only_process(settings: Settings) -> contextlib.Generator[None]:  # type: ig
     except Timeout:
         raise Conflict(
             f"another process uses {settings.data_path}: SQLite is for one process at a time; "
-            "stop it first, or use PostgreSQL to run several"
+            "stop it first, or use PostgreSQL to run several",
+            details={"field": "data_dir"},
         ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {settings.data_path} cannot be written ({error.strerror}); correct its permissions"
+        ) from error
     try:
         yield
     finally:

@@ -1,0 +1,140 @@
+"""An HTTP server inside our own event loop: uvicorn, without its signal handling and its logs of addresses.
+
+Addresses of downloads carry signatures, so requests are not logged by their URL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from comfygate.domain.errors import SettingsError
+
+STREAM_GRACE_SECONDS: Final = 0.5
+"""How long open event streams get to say the last they know before they are ended."""
+GRACE_SECONDS: Final = 2
+"""How long an open request may take at the stop; then it is cut."""
+BACKLOG: Final = 1024
+
+_CUT_SHORT: Final = ("ASGI callable returned without completing response", "Cancel %s running task(s)")
+
+
+class Server(uvicorn.Server):
+    """uvicorn that says when it listens and leaves signals to its owner."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+
+class Listener:
+    """A server that answers. `ended` is done when it no longer does."""
+
+    def __init__(self, app: FastAPI, sock: socket.socket, end_streams: Callable[[], None] | None) -> None:
+        self._end_streams = end_streams
+        self.hurry = False
+        """Set to cut open requests instead of finishing them."""
+        self._server = Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self.port: int = sock.getsockname()[1]
+        self.ended = asyncio.create_task(self._server.serve(sockets=[sock]), name="http")
+
+    async def ready(self) -> None:
+        """Wait until it listens. Raises what kept it from that."""
+        listening = asyncio.create_task(self._server.listening.wait())
+        await asyncio.wait({listening, self.ended}, return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        if self.ended.done():
+            await self.ended
+
+    async def close(self) -> None:
+        """Finish what is being answered, within limits, end event streams, and stop listening."""
+        self._server.should_exit = True
+        self._server.force_exit = self.hurry
+        if not self.hurry:
+            await asyncio.wait({self.ended}, timeout=STREAM_GRACE_SECONDS)
+        if self._end_streams is not None:
+            self._end_streams()
+        with _cut_quietly():
+            await asyncio.wait({self.ended})
+
+
+@contextlib.contextmanager
+def _cut_quietly() -> Iterator[None]:
+    """uvicorn logs an error with a traceback for every stream that is ended; here that is the plan."""
+
+    def unexpected(record: logging.LogRecord) -> bool:
+        cut = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+        return not cut and not str(record.msg).startswith(_CUT_SHORT)
+
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(unexpected)
+    try:
+        yield
+    finally:
+        logger.removeFilter(unexpected)
+
+
+@contextlib.asynccontextmanager
+async def listening(
+    app: FastAPI, sock: socket.socket, end_streams: Callable[[], None] | None = None
+) -> AsyncIterator[Listener]:
+    """Answer on a bound socket for the length of the block; at its end `end_streams` ends what never would."""
+    listener = Listener(app, sock, end_streams)
+    try:
+        await listener.ready()
+        yield listener
+    finally:
+        await listener.close()
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket on `host`:`port` (0: the system chooses). Raises SettingsError when it cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise SettingsError(
+            f"host is {host!r}: it is no address of this machine ({error.strerror}); use 127.0.0.1 or 0.0.0.0"
+        ) from error
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform == "win32":
+            # There SO_REUSEADDR would let another program take the port beside us.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise SettingsError(
+            f"port is {port}: it cannot be had on {host} ({error.strerror}); is a gateway running already? "
+            "Stop it, or choose another with --port or COMFYGATE_PORT"
+        ) from error
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,151 @@
+"""The service: API and control channel on real sockets, the loops behind them, and an orderly stop.
+
+First signal: nothing more is claimed, HTTP goes on answering (and queueing durably) while running jobs are
+watched to their end, up to `dispatch.stop_seconds`; what then still runs is left for adoption. Second signal:
+the same, at once. Nothing is lost either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+import structlog
+
+from comfygate.api.control import create_control
+from comfygate.api.server import create_api, end_streams
+from comfygate.app.http import Listener, bound, listening
+from comfygate.app.wiring import signing_secret, started
+from comfygate.cli import control_file
+from comfygate.cli.control_file import ControlFile
+from comfygate.domain.errors import ServerTrouble
+from comfygate.gate.files import UrlSigner
+from comfygate.gate.service import Service
+from comfygate.settings import Settings
+from comfygate.version import VERSION
+
+CONTROL_HOST: Final = "127.0.0.1"
+TOKEN_BYTES: Final = 32
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """A whole gateway in this process. `url` is how this machine reaches its API."""
+
+    service: Service
+    api: Listener
+    control: Listener
+    url: str
+
+    async def ended(self) -> None:
+        """Return when one of its sockets stopped answering, which only happens when something broke."""
+        await asyncio.wait({self.api.ended, self.control.ended}, return_when=asyncio.FIRST_COMPLETED)
+
+    def hurry(self) -> None:
+        """At the end of the block cut open requests instead of finishing them."""
+        self.api.hurry = self.control.hurry = True
+
+
+@contextlib.asynccontextmanager
+async def hosted(settings: Settings) -> AsyncIterator[Hosted]:
+    """Run everything for the length of the block; attempts open at its end are left for adoption.
+
+    Raises SettingsError (a port or directory that cannot be had) and Conflict (another process is at it).
+    """
+    with (
+        contextlib.closing(bound(settings.host, settings.port)) as api_socket,
+        contextlib.closing(bound(CONTROL_HOST, 0)) as control_socket,
+    ):
+        async with started(settings) as service:
+            token = secrets.token_urlsafe(TOKEN_BYTES)
+            api = create_api(
+                service.ctx,
+                public_url=settings.public_url,
+                root_path=settings.root_path,
+                signer=UrlSigner(signing_secret(settings), settings.url_seconds),
+            )
+            async with (
+                listening(create_control(service.ctx, token), control_socket) as control,
+                listening(api, api_socket, lambda: end_streams(api)) as http,
+            ):
+                url = local_url(settings.host, http.port)
+                with _findable(settings, ControlFile(control.port, os.getpid(), url, token)):
+                    yield Hosted(service, http, control, url)
+
+
+@contextlib.contextmanager
+def _findable(settings: Settings, found: ControlFile) -> Iterator[None]:
+    control_file.write(settings.data_path, found)
+    try:
+        yield
+    finally:
+        control_file.remove(settings.data_path, found.token)
+
+
+def local_url(host: str, port: int) -> str:
+    """The address under which this machine reaches a server that listens on `host`."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return f"http://{host}:{port}"
+    if address.is_unspecified:
+        return f"http://127.0.0.1:{port}" if address.version == 4 else f"http://[::1]:{port}"
+    return f"http://{host}:{port}" if address.version == 4 else f"http://[{host}]:{port}"
+
+
+async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Run until told to stop; `announce` gets the URL once jobs are taken. Raises as `hosted` does."""
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def heard() -> None:
+        (hurry if stop.is_set() else stop).set()
+        log.info("service.told_to_stop", at_once=hurry.is_set())
+
+    with _signals(heard):
+        async with hosted(settings) as house:
+            log.info(
+                "service.ready", url=house.url, version=VERSION, database=settings.database_address
+            )
+            announce(house.url)
+            await _first(stop, house)
+            drained = await house.service.drain(hurry)
+            log.info("service.stopping", left_open=not drained)
+            if hurry.is_set():
+                house.hurry()
+        log.info("service.stopped")
+
+
+async def _first(stop: asyncio.Event, house: Hosted) -> None:
+    stopping, ended = asyncio.create_task(stop.wait()), asyncio.create_task(house.ended())
+    await asyncio.wait({stopping, ended}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (stopping, ended):
+        task.cancel()
+    if not stop.is_set():
+        raise ServerTrouble("the HTTP server stopped by itself: see the log")
+
+
+@contextlib.contextmanager
+def _signals(heard: Callable[[], None]) -> Iterator[None]:
+    """Call `heard` inside the loop at every SIGINT and SIGTERM (Windows: Ctrl-C and Ctrl-Break)."""
+    loop = asyncio.get_running_loop()
+
+    def from_outside(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(heard)
+
+    wanted = [signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGTERM), signal.SIGTERM]
+    before = {number: signal.signal(number, from_outside) for number in dict.fromkeys(wanted)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

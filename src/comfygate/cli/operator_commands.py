@@ -1,0 +1,256 @@
+"""Servers, accounts, keys, credits, the ledger and jobs: what the operator of a gateway asks for."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from comfygate.cli.exit_codes import Exit
+from comfygate.cli.output import hint, local_time, print_json, say, table
+from comfygate.cli.shared_options import AsJson, ask, example
+
+servers = typer.Typer(help="The ComfyUI servers that jobs run on.")
+accounts = typer.Typer(help="Who may submit jobs.")
+keys = typer.Typer(help="API keys of accounts.")
+credit = typer.Typer(help="Credits of accounts.")
+ledger = typer.Typer(help="The books: every credit that moved.")
+jobs = typer.Typer(help="Everybody's jobs.")
+
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id or name of the account.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
+KEY_SHOWN_ONCE = "Keep the key: it is shown this once and stored only as a digest."
+
+
+@servers.command("add", epilog=example("comfygate servers add gpu1 http://127.0.0.1:8188 --lanes image,video"))
+def servers_add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name here; an existing one is changed.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="Address of ComfyUI, with any path prefix.")],
+    lanes: Annotated[str, typer.Option(metavar="LANE,…", help="The lanes whose jobs it takes.")],
+    slots: Annotated[int, typer.Option(help="Jobs of ours it runs at once.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Add a ComfyUI server, or change the one of this name. A running service takes it up at once."""
+    wanted = [lane.strip() for lane in lanes.split(",") if lane.strip()]
+    answer = ask(ctx, "servers.add", name=name, url=url, lanes=wanted, slots=slots)
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"Server {answer['name']} at {answer['url']} takes jobs of {', '.join(answer['lanes'])}.")
+
+
+@servers.command("list", epilog=example("comfygate servers list"))
+def servers_list(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Show every server, and what a running service knows of it."""
+    answer = ask(ctx, "servers.list")
+    if as_json:
+        print_json(answer)
+        return
+    if not answer["servers"]:
+        say("No servers yet. Add one: comfygate servers add gpu1 http://127.0.0.1:8188 --lanes image,video")
+        return
+    table(
+        "Servers",
+        ("name", "url", "lanes", "slots", "state", "running", "version", "last error"),
+        [
+            (
+                s["name"], s["url"], ",".join(s["lanes"]), s["slots"], s["state"], s["running"], s["version"],
+                s["last_error"],
+            )
+            for s in answer["servers"]
+        ],
+    )  # fmt: skip
+
+
+@accounts.command("add", epilog=example("comfygate accounts add ann --tier vip --credits 100"))
+def accounts_add(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; must be new.")],
+    tier: Annotated[str, typer.Option(help="Gives its priority and limits.")] = "regular",
+    credits: Annotated[int, typer.Option(help="Credits to begin with.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Make an account. Its API key is printed this once."""
+    answer = ask(ctx, "accounts.add", name=name, tier=tier, credits=credits)
+    if as_json:
+        print_json({"id": answer["id"], "api_key": answer["api_key"]})
+        return
+    say(f"Account {answer['name']} ({answer['tier']}) with {answer['available']} credits")
+    say(f"id:      {answer['id']}")
+    say(f"API key: {answer['api_key']}")
+    hint(KEY_SHOWN_ONCE)
+
+
+@accounts.command("list", epilog=example("comfygate accounts list"))
+def accounts_list(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Show every account with its credits."""
+    answer = ask(ctx, "accounts.list")
+    if as_json:
+        print_json(answer)
+        return
+    table(
+        "Accounts",
+        ("name", "tier", "available", "held", "id"),
+        [(a["name"], a["tier"], a["available"], a["held"], a["id"]) for a in answer["accounts"]],
+    )
+
+
+@keys.command("add", epilog=example("comfygate keys add ann"))
+def keys_add(ctx: typer.Context, account: Account, as_json: AsJson = False) -> None:
+    """Make one more API key for an account. It is printed this once; earlier keys stay good."""
+    answer = ask(ctx, "keys.add", account=account)
+    if as_json:
+        print_json({"id": answer["id"], "api_key": answer["api_key"]})
+        return
+    say(f"API key of {answer['name']}: {answer['api_key']}")
+    hint(KEY_SHOWN_ONCE)
+
+
+@credit.command("grant", epilog=example("comfygate credits grant ann 50 --reason 'invoice 17'"))
+def credits_grant(
+    ctx: typer.Context,
+    account: Account,
+    amount: Annotated[int, typer.Argument(metavar="N", help="How many credits to add.")],
+    reason: Annotated[str, typer.Option(help="Kept in the ledger.")],
+    as_json: AsJson = False,
+) -> None:
+    """Add credits to an account; the ledger keeps the reason."""
+    answer = ask(ctx, "credits.grant", account=account, amount=amount, reason=reason)
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{answer['name']} has {answer['available']} credits, {answer['held']} held for jobs.")
+
+
+@ledger.command("show", epilog=example("comfygate ledger show ann"))
+def ledger_show(
+    ctx: typer.Context,
+    account: Account,
+    limit: Annotated[int, typer.Option(help="How many entries.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """Show an account's newest entries, as its owner reads them."""
+    answer = ask(ctx, "ledger.show", account=account, limit=limit)
+    if as_json:
+        print_json(answer)
+    else:
+        show_entries(answer)
+
+
+def show_entries(answer: dict[str, Any]) -> None:
+    """An account's entries as a table, and its balance."""
+    table(
+        f"Ledger of {answer['name']}",
+        ("entry", "time", "what", "credits", "job", "reason"),
+        [
+            (
+                e["id"],
+                local_time(e["created_at_ms"]),
+                e["words"],
+                e["amount"],
+                e["job_id"] or "",
+                e["reason"] or "",
+            )
+            for e in answer["entries"]
+        ],
+    )
+    say(f"{answer['name']} has {answer['available']} credits, {answer['held']} held for jobs.")
+
+
+@ledger.command("audit", epilog=example("comfygate ledger audit"))
+def ledger_audit(ctx: typer.Context, as_json: AsJson = False) -> None:
+    """Recompute every balance from its entries. Exit code 8 if the books do not balance."""
+    answer = ask(ctx, "ledger.audit")
+    if as_json:
+        print_json(answer)
+    else:
+        show_audit(answer)
+    if not answer["balanced"]:
+        raise typer.Exit(Exit.NOT_BALANCED)
+
+
+def show_audit(answer: dict[str, Any]) -> None:
+    """What recomputing the books came to."""
+    if answer["balanced"]:
+        say(
+            f"The ledger balances: {answer['entries']} entries of {answer['accounts']} accounts; "
+            f"issued {-answer['issued']}, revenue {answer['revenue']}, available {answer['available']}, "
+            f"held {answer['held']}."
+        )
+        return
+    say("The ledger does NOT balance:")
+    for fault in answer["faults"]:
+        say(f"- {fault}")
+
+
+@jobs.command("list", epilog=example("comfygate jobs list --status queued"))
+def jobs_list(
+    ctx: typer.Context,
+    status: Annotated[
+        list[str] | None, typer.Option(help="Only jobs of this status; may be given more than once.")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="How many at most.")] = 20,
+    cursor: Annotated[str | None, typer.Option(help="Go on where the last list ended.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show jobs, newest first."""
+    answer = ask(ctx, "jobs.list", status=status or [], limit=limit, cursor=cursor)
+    if as_json:
+        print_json(answer)
+        return
+    table(
+        "Jobs",
+        ("id", "lane", "status", "position", "price", "submitted", "ended"),
+        [
+            (
+                j["id"],
+                j["lane"],
+                j["status"],
+                "" if j["queue_position"] is None else j["queue_position"],
+                j["price"],
+                local_time(j["created_at_ms"]),
+                local_time(j["completed_at_ms"]),
+            )
+            for j in answer["jobs"]
+        ],
+    )
+    if answer["next_cursor"]:
+        hint(f"There are more: --cursor {answer['next_cursor']}")
+
+
+@jobs.command("show", epilog=example("comfygate jobs show 7f3d2c1b-9a8e-4d6f-b012-3c4d5e6f7a8b"))
+def jobs_show(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
+    """Show one job with its attempts, and why it failed if it did."""
+    answer = ask(ctx, "jobs.show", job=job)
+    if as_json:
+        print_json(answer)
+        return
+    table("Job", ("what", "value"), [(k, _cell(v)) for k, v in answer.items() if k not in _BESIDE])
+    if answer["attempts"]:
+        columns = list(answer["attempts"][0])
+        rows = [[_cell(one[column]) for column in columns] for one in answer["attempts"]]
+        table("Attempts", columns, rows)
+    for output in answer["outputs"]:
+        say(f"output {output['name']}: {output['size_bytes']} bytes, asset {output['asset_id']}")
+
+
+_BESIDE = frozenset({"attempts", "outputs"})
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return value.get("message") or ", ".join(f"{key}={part}" for key, part in value.items())
+    return value
+
+
+@jobs.command("cancel", epilog=example("comfygate jobs cancel 7f3d2c1b-9a8e-4d6f-b012-3c4d5e6f7a8b"))
+def jobs_cancel(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
+    """Cancel a job. A queued one ends at once; a running one as soon as its server lets go of it."""
+    answer = ask(ctx, "jobs.cancel", job=job)
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"Job {answer['id']} is {answer['status']}.")

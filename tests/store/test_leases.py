@@ -1,0 +1,152 @@
+"""An attempt belongs to who renews its lease; when that ran out, or its owner is dead, another adopts it."""
+
+import pytest
+
+from comfygate.domain.job import JobState, Succeeded
+from comfygate.store import attempts, jobs
+from comfygate.store.attempts import Settled
+from comfygate.store.rows import ClaimedAttempt
+from tests.store.world import NOW, World, takes
+
+RUN_OUT = -1_000
+FRESH = 60_000
+
+
+def take_over(
+    world: World, server: str = "gpu", owner: str = "heir", *, at_once: bool = False
+) -> list[ClaimedAttempt]:
+    return world.run(attempts.take_over, server, owner=owner, lease_ms=FRESH, now_ms=NOW, at_once=at_once)
+
+
+def owner_of(world: World, attempt: ClaimedAttempt) -> str:
+    owner: str = world.sql("SELECT owner FROM attempts WHERE job_id = :id", id=attempt.fence.job_id)[0][0]
+    return owner
+
+
+def test_a_lease_in_force_is_left_alone(world: World) -> None:
+    world.submit(world.account())
+    attempt = world.claimed(lease_ms=FRESH)
+    before = world.dump()
+    assert take_over(world) == []
+    assert world.dump() == before
+    assert owner_of(world, attempt) == "me"
+
+
+def test_a_lease_that_ran_out_is_adopted_once_with_all_it_needs(world: World) -> None:
+    account_id = world.account()
+    asset, _ = world.upload(account_id)
+    world.submit(account_id, inputs=takes(asset.id), graph='{"1": {}}')
+    attempt = world.claimed(lease_ms=RUN_OUT)
+    (adopted,) = take_over(world)
+    assert adopted.adopted
+    assert (adopted.fence, adopted.prompt_id) == (attempt.fence, attempt.prompt_id)
+    assert (adopted.graph, adopted.inputs) == (attempt.graph, attempt.inputs)
+    assert (adopted.server, adopted.slot, adopted.state) == ("gpu", 0, JobState.CLAIMED)
+    assert owner_of(world, attempt) == "heir"
+    assert take_over(world, owner="third") == [], "the heir's lease is new"
+
+
+def test_adoption_sees_what_was_asked_meanwhile(world: World) -> None:
+    account_id = world.account()
+    job = world.submit(account_id)
+    world.claimed(lease_ms=RUN_OUT)
+    world.run(jobs.cancel, job.id, account_id, NOW)
+    (adopted,) = take_over(world)
+    assert adopted.state is JobState.CANCELING
+    assert world.run(attempts.canceling_of, "heir") == [job.id]
+    assert world.run(attempts.canceling_of, "me") == []
+
+
+def test_of_the_known_dead_everything_is_adopted_at_once(world: World) -> None:
+    account_id = world.account()
+    for _ in range(3):
+        world.submit(account_id)
+    first, second = world.claimed(owner="dead", number=0), world.claimed(owner="older", number=1)
+    ours = world.claimed(owner="heir", number=2)
+    adopted = take_over(world, at_once=True)
+    assert {attempt.fence for attempt in adopted} == {first.fence, second.fence}
+    assert owner_of(world, ours) == "heir"
+
+
+def test_adoption_is_one_servers_and_of_open_attempts(world: World) -> None:
+    account_id = world.account()
+    world.submit(account_id)
+    world.submit(account_id)
+    elsewhere = world.claimed(server="other", lease_ms=RUN_OUT)
+    ended = world.claimed(lease_ms=RUN_OUT)
+    world.succeed(ended.fence)
+    assert take_over(world) == []
+    assert owner_of(world, elsewhere) == "me"
+
+
+def test_renewing_keeps_all_of_ones_own_and_nothing_else(world: World) -> None:
+    account_id = world.account()
+    for _ in range(3):
+        world.submit(account_id)
+    world.claimed(number=0, lease_ms=RUN_OUT)
+    world.claimed(number=1, lease_ms=RUN_OUT, server="other")
+    theirs = world.claimed(number=2, lease_ms=RUN_OUT, owner="they")
+    assert world.run(attempts.renew, "me", FRESH, NOW) == 2
+    assert [attempt.fence for attempt in take_over(world)] == [theirs.fence]
+    assert take_over(world, "other") == []
+
+
+def test_ended_attempts_are_not_renewed(world: World) -> None:
+    world.submit(world.account())
+    world.succeed(world.claimed().fence)
+    assert world.run(attempts.renew, "me", FRESH, NOW) == 0
+
+
+def test_before_sending_one_asks_whether_it_is_still_ones_own(world: World) -> None:
+    account_id = world.account()
+    job = world.submit(account_id)
+    attempt = world.claimed(lease_ms=RUN_OUT)
+    assert world.run(attempts.still_ours, attempt.fence, "me") is JobState.CLAIMED
+    world.run(jobs.cancel, job.id, account_id, NOW)
+    assert world.run(attempts.still_ours, attempt.fence, "me") is JobState.CANCELING
+    take_over(world)
+    assert world.run(attempts.still_ours, attempt.fence, "me") is None
+    assert world.run(attempts.still_ours, attempt.fence, "heir") is JobState.CANCELING
+    world.succeed(attempt.fence)
+    assert world.run(attempts.still_ours, attempt.fence, "heir") is None
+
+
+def test_the_old_owners_late_answer_counts_if_it_is_first_and_once(world: World) -> None:
+    """Adoption keeps the attempt's number: whoever reads the server's answer first settles it."""
+    account_id = world.account(credits=10)
+    world.submit(account_id)
+    attempt = world.claimed(lease_ms=RUN_OUT)
+    (adopted,) = take_over(world)
+    assert world.settle(attempt.fence, Succeeded()) is Settled.DONE
+    assert world.settle(adopted.fence, Succeeded()) is Settled.STALE
+    assert world.entries(account_id) == [("grant", 10), ("hold", 3), ("capture", 3)]
+
+
+@pytest.mark.postgresql
+def test_replicas_that_rescue_at_once_do_not_adopt_the_same(pg_world: World) -> None:
+    account_id = pg_world.account()
+    for number in range(3):
+        pg_world.submit(account_id)
+        pg_world.claimed(number=number, lease_ms=RUN_OUT)
+    with pg_world.open() as one, pg_world.open() as two:
+        asked = {"lease_ms": FRESH, "now_ms": NOW, "at_once": False}
+        ours = attempts.take_over(one, "gpu", owner="one", **asked)  # type: ignore[arg-type]
+        theirs = attempts.take_over(two, "gpu", owner="two", **asked)  # type: ignore[arg-type]
+        assert (len(ours), len(theirs)) == (3, 0)
+
+
+@pytest.mark.postgresql
+def test_leases_go_by_the_databases_clock_on_postgresql(pg_world: World) -> None:
+    """A replica whose clock is a day off neither steals nor loses attempts."""
+    pg_world.submit(pg_world.account())
+    attempt = pg_world.claimed(lease_ms=FRESH)
+    for clock in (0, NOW + 86_400_000 * 365):
+        assert (
+            pg_world.run(attempts.take_over, "gpu", owner="off", lease_ms=FRESH, now_ms=clock, at_once=False)
+            == []
+        )
+    (row,) = pg_world.sql(
+        "SELECT lease_until_at_ms - extract(epoch FROM clock_timestamp()) * 1000 AS left FROM attempts"
+    )
+    assert 0 < row.left <= FRESH
+    assert owner_of(pg_world, attempt) == "me"
