@@ -20,6 +20,7 @@ JOBS = """
            CASE WHEN n % 2 = 0 THEN NULL ELSE 1 END, 0
     FROM numbers
 """
+GRAPHS = "INSERT INTO job_graphs (job_id, graph) SELECT 'bulk-' || n, '{}' FROM numbers"
 OUTBOX = """
     INSERT INTO outbox (job_id, account_id, lane, kind, payload, created_at_ms, delivered_at_ms)
     SELECT 'bulk-' || n, :account_id, 'image', 'job.queued', '{}', 0,
@@ -36,9 +37,9 @@ def numbers(dialect: str) -> str:
 
 def crowd(world: World) -> None:
     account_id = world.account()
-    for rows in (JOBS, OUTBOX):
-        # "WITH … INSERT" is where SQLite and PostgreSQL agree on the order
-        world.sql(numbers(world.dialect) + rows.strip(), account_id=account_id)
+    for rows in (JOBS, GRAPHS, OUTBOX):
+        named = {"account_id": account_id} if ":account_id" in rows else {}
+        world.sql(numbers(world.dialect) + rows.strip(), **named)
     world.sql("ANALYZE")
 
 
@@ -87,7 +88,7 @@ def plan(conn: Connection, statement: str, values: object) -> str:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_what_runs_all_the_time_reads_its_index(crowded: World, call: str) -> None:
-    ordered = [pair for pair in statements(crowded, call) if "ORDER BY" in pair[0] or "count" in pair[0]]
+    ordered = [pair for pair in statements(crowded, call) if "ORDER BY" in pair[0] or "count(" in pair[0]]
     assert ordered
     with crowded.open() as conn:
         for statement, values in ordered:
@@ -110,11 +111,12 @@ def test_a_lanes_head_costs_the_same_behind_any_backlog(crowded: World) -> None:
         rows = conn.exec_driver_sql("EXPLAIN (ANALYZE, BUFFERS) " + statement, values)  # type: ignore[arg-type]
         shown = "\n".join(row[0] for row in rows)
         assert "Index Cond: (lane = 'video'" in shown
-        assert "rows=1 " in shown.splitlines()[1]
+        (scan,) = [line for line in shown.splitlines() if "jobs_in_order" in line]
+        assert "rows=1 loops=1" in scan
 
 
 def lane_head(dialect: Dialect, lane: str) -> tuple[str, object]:
-    query: Select[tuple[int, int, str]] = attempts._first_in(lane)  # type: ignore[no-untyped-call]
+    query: Select[tuple[int, int, str]] = attempts._first_in(lane)
     compiled = query.compile(dialect=dialect)
     if compiled.positional:
         return str(compiled), tuple(compiled.params[name] for name in compiled.positiontup or ())
@@ -128,7 +130,8 @@ def test_the_index_is_used_even_without_looking_at_the_values(pg_world: World) -
     PostgreSQL may come to plan without the values after a statement was run a few times.
     """
     crowd(pg_world)
-    statement, _ = lane_head(postgresql.dialect(paramstyle="numeric_dollar"), "video")
+    numbered = postgresql.dialect(paramstyle="numeric_dollar")  # type: ignore[no-untyped-call]
+    statement, _ = lane_head(numbered, "video")
     with pg_world.open() as conn:
         conn.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
         conn.exec_driver_sql(f"PREPARE head AS {statement}")

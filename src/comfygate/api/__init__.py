@@ -1,1 +1,1 @@
-"""The HTTP face: Comfy API v2 as published, our own additions under /gate/v1, and the local control channel."""
+"""The HTTP face: Comfy API v2 as published, our additions under /gate/v1, the local control channel."""

@@ -102,6 +102,10 @@ async def list_lanes(face: TheFace, account: TheAccount) -> Response:
 async def get_health(face: TheFace) -> Response:
     """Whether the database answers and a server is up. Needs no key."""
     found = await health.look(face.ctx)
-    status = "ok" if found.servers_up else "degraded"
-    body = HealthBody(status=status, version=VERSION, servers=found.servers, servers_up=found.servers_up)
+    body = HealthBody(
+        status="ok" if found.servers_up else "degraded",
+        version=VERSION,
+        servers=found.servers,
+        servers_up=found.servers_up,
+    )
     return JSONResponse(body.model_dump(mode="json"), headers={"Cache-Control": "no-store"})

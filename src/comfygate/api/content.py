@@ -1,4 +1,4 @@
-"""Serves stored bytes: whole or by range, and in a way that a stranger's file can never act as a page of ours."""
+"""Serves stored bytes, whole or by range, in a way that a stranger's file can never act as a page of ours."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def content_answer(
     if_range: str | None,
     if_none_match: str | None,
 ) -> Response:
-    """The answer to a request for an asset's bytes, of which `size` are stored. Ranges count for GET alone."""
+    """The answer to a request for an asset's bytes; `size` of them are stored. Ranges count for GET alone."""
     etag = f'"{asset.hash}"'
     headers = _headers(asset, etag)
     if if_none_match is not None and etag in re.findall(r'"[^"]*"', if_none_match):
@@ -53,7 +53,7 @@ def content_answer(
 
 
 def _wanted(header: str, size: int) -> tuple[int, int] | None:
-    """From up to but without; None when the header is to be ignored (RFC 9110, 14.2); empty: not satisfiable."""
+    """From, and up to but without. None: ignore the header (RFC 9110, 14.2). Empty: not satisfiable."""
     match = _RANGE.fullmatch(header)
     if match is None or not (match[1] or match[2]):
         return None

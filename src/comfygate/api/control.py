@@ -1,7 +1,7 @@
 """The control channel of a running service: the operator's commands, by name, for this machine alone.
 
-Whoever holds the token may do everything that the command line may. Errors come in the envelope of the API, with
-`next_step` beside the code; what exit status a command makes of a code is the command's own affair.
+Whoever holds the token may do everything that the command line may. Errors come in the envelope of the API,
+with `next_step` beside the code; what exit status a command makes of a code is the command's own affair.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ _METHODS: Final = ("get", "head", "post", "put", "patch", "delete")
 _STYLE: Final = """
 :root{color-scheme:light dark;--line:#8884;--soft:#8882}
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}
-h2{margin-top:3rem;border-bottom:1px solid var(--line)} h3{margin:2rem 0 .3rem;font-family:ui-monospace,monospace}
+h2{margin-top:3rem;border-bottom:1px solid var(--line)}
+h3{margin:2rem 0 .3rem;font-family:ui-monospace,monospace} summary{cursor:pointer;margin:.4rem 0}
 .method{display:inline-block;min-width:4.5rem;font-weight:700} code,pre{font-family:ui-monospace,monospace}
 pre{background:var(--soft);padding:.8rem;overflow:auto;border-radius:.4rem} nav a{display:block}
-table{border-collapse:collapse;width:100%;margin:.5rem 0} td,th{border-bottom:1px solid var(--line);padding:.3rem .6rem;
-text-align:left;vertical-align:top} summary{cursor:pointer;margin:.4rem 0}
+table{border-collapse:collapse;width:100%;margin:.5rem 0}
+td,th{border-bottom:1px solid var(--line);padding:.3rem .6rem;text-align:left;vertical-align:top}
 """
 
 
@@ -30,7 +31,8 @@ def docs_page(document: Mapping[str, Any]) -> str:
         f"<title>{escape(info['title'])} API</title><style>{_STYLE}</style></head><body>"
         f"<h1>{escape(info['title'])} <small>{escape(info['version'])}</small></h1>"
         f"{_text(info.get('description', ''))}"
-        f'<p>For programs: <a href="openapi.json">openapi.json</a></p>{_contents(document)}{body}</body></html>'
+        f'<p>For programs: <a href="openapi.json">openapi.json</a></p>{_contents(document)}{body}'
+        "</body></html>"
     )
 
 
@@ -80,9 +82,8 @@ def _answers(responses: Mapping[str, Any]) -> str:
             {_name(content.get("schema", {})) for content in answer.get("content", {}).values()} - {""}
         )
         links = ", ".join(f'<a href="#shape-{escape(n)}">{escape(n)}</a>' for n in names)
-        rows.append(
-            f"<tr><td>{escape(str(status))}</td><td>{_text(answer.get('description', ''))}</td><td>{links}</td></tr>"
-        )
+        about = _text(answer.get("description", ""))
+        rows.append(f"<tr><td>{escape(str(status))}</td><td>{about}</td><td>{links}</td></tr>")
     return f"<table><tr><th>Answer</th><th></th><th>Shape</th></tr>{''.join(rows)}</table>"
 
 

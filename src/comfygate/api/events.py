@@ -1,7 +1,7 @@
 """A job's live events as server-sent events: the present state first, then what happens, to the last status.
 
-A stream counts against its account's limit for exactly as long as it is open. It is a convenience: the job itself,
-polled, is always the truth.
+A stream counts against its account's limit for exactly as long as it is open. It is a convenience: the job
+itself, polled, is always the truth.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class EventStream(Response):
 
     def __init__(self, face: Face, request: Request, job_id: str, account_id: str) -> None:
         super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
         self._face, self._request = face, request
         self._job_id, self._account_id = job_id, account_id
 
@@ -66,18 +67,17 @@ class EventStream(Response):
         ctx = self._face.ctx
         with ctx.live.stream(self._account_id, ctx.rules.limits.streams_per_account_max):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            ends = [asyncio.create_task(_left(receive)), asyncio.create_task(self._face.stopping.wait())]
             told = asyncio.create_task(self._tell(send))
+            ends = (asyncio.create_task(_left(receive)), asyncio.create_task(self._face.stopping.wait()))
             try:
                 await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in (told, *ends):
                     task.cancel()
                 results = await asyncio.gather(told, *ends, return_exceptions=True)
-            if isinstance(results[0], Exception) and not isinstance(results[0], OSError):
+            if isinstance(results[0], Exception):
                 raise results[0]
-            if not ends[0].done() or ends[0].cancelled():
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _tell(self, send: Send) -> None:
         """Send every event as it comes, and a comment after each silence."""

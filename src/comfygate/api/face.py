@@ -81,7 +81,7 @@ def idempotency_key(
         str | None,
         Header(
             alias="Idempotency-Key",
-            description="A value of your own, good for one request: a second one with it is refused for 24 hours.",
+            description="A value of your own, good for one request; a second one is refused for a day.",
         ),
     ] = None,
 ) -> str | None:

@@ -47,8 +47,8 @@ async def post_job(
 ) -> Response:
     """Submit a graph in API format. The answer means: checked, paid for, queued and written to disk.
 
-    The graph's save nodes say which lane it goes to; `lane` overrides that (ours, not in Comfy API v2). What is
-    refused costs nothing and leaves the Idempotency-Key free.
+    The graph's save nodes say which lane it goes to; `lane` overrides that (ours, not in Comfy API v2). What
+    is refused costs nothing and leaves the Idempotency-Key free.
     """
     limit = face.ctx.rules.limits.graph_bytes_max + SLACK_BYTES
     body = await read_object(request, bytes_max=limit)
@@ -147,8 +147,8 @@ async def get_job_workflow(id: str, face: TheFace, account: TheAccount) -> Respo
 async def cancel_job(request: Request, id: str, face: TheFace, account: TheAccount) -> Response:  # noqa: A002
     """Ask for a job to be canceled, and see where it stands.
 
-    A queued job is canceled and refunded at once; a running one is `canceling` until its server let go. Once a job
-    has ended this changes nothing.
+    A queued job is canceled and refunded at once; a running one is `canceling` until its server let go. Once
+    a job has ended this changes nothing.
     """
     view = await submit.cancel(face.ctx, known_id("job", id), account.id)
     return JSONResponse(job_body(face, request, view).model_dump(mode="json"))

@@ -6,6 +6,7 @@ NaN, infinities and repeated keys are refused; so is nesting that would exhaust 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -71,8 +72,7 @@ def _constant(name: str) -> NoReturn:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        seen: set[str] = set()
-        double = next(key for key, _ in pairs if key in seen or seen.add(key))
+        double, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         message = f"the key {ascii(double)[:80]} stands twice in one object"
         raise ValueError(message)
     return found

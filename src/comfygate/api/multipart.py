@@ -1,4 +1,4 @@
-"""Reads a multipart/form-data upload as it comes: small fields are kept, the file is passed on piece by piece.
+"""Reads a multipart/form-data upload as it comes: small fields are kept, the file is passed on in pieces.
 
 Fields may stand before or after the file. Nothing is kept of the file beyond the piece at hand.
 """

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beside the handlers: refusals by status, and bodies that we read as streams."""
+"""What the OpenAPI document says beside the handlers: refusals by status, and bodies read as streams."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ UPLOAD_BODY: Final[dict[str, Any]] = {
                     "file": {"type": "string", "format": "binary", "description": "The bytes."},
                     "content_type": {
                         "type": "string",
-                        "description": "What you say they are; counts only where the bytes themselves do not tell.",
+                        "description": "What you say they are; counts only where the bytes do not tell.",
                         "example": "image/png",
                     },
                     "file_path": {
@@ -142,7 +142,7 @@ CONTENT_ANSWERS: Final[Responses] = {
 
 EVENTS_ANSWER: Final[Responses] = {
     200: {
-        "description": "Server-sent events: `status`, `progress`, `preview`, `output`; ends after the last status.",
+        "description": "Server-sent events: `status`, `progress`, `preview`, `output`; ends with the job.",
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
     },
     **refusals(401, 403, 404, 422, 429),

@@ -1,4 +1,4 @@
-"""Gives every request an id, in its answer's headers and in every log line it causes; catches what nobody caught.
+"""Gives every request an id, in its answer's headers and in every log line; catches what nobody caught.
 
 A caller's own X-Request-Id is kept when it is short and plain, so that its logs and ours can be joined.
 """

@@ -31,8 +31,8 @@ The operations under `/api/v2` follow Comfy API v2, so its official clients work
 def create_api(ctx: Context, *, public_url: str = "", root_path: str = "", signer: UrlSigner) -> FastAPI:
     """The HTTP face of a gate, as an ASGI application.
 
-    `public_url` is where clients reach us, taken from each request when empty; `root_path` is a prefix that a proxy
-    strips. Set `api.state.face.stopping` (or call `end_streams`) at shutdown, or open streams hold it up.
+    `public_url` is where clients reach us, taken from each request when empty; `root_path` is a prefix that a
+    proxy strips. At shutdown call `end_streams`, or open event streams hold it up.
     """
     api = bare_app("comfygate", ABOUT)
     api.root_path = root_path
@@ -77,7 +77,7 @@ def _methods_here(request: Request) -> list[str]:
     found = {"OPTIONS"}
     for route in _routes(request.app):
         if route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
+            found |= set(route.methods or ())
     return sorted(found)
 
 
@@ -89,16 +89,10 @@ def _routes(app: FastAPI) -> list[APIRoute]:
 
 def _with_heads(router: APIRouter) -> APIRouter:
     """The router, with HEAD wherever there is GET; but a stream has no head worth opening it for."""
-    known = {
-        (route.path, method)
-        for route in router.routes
-        if isinstance(route, APIRoute)
-        for method in route.methods
-    }
-    for route in list(router.routes):
-        if not isinstance(route, APIRoute) or "GET" not in route.methods or route.path.endswith("/events"):
-            continue
-        if (route.path, "HEAD") not in known:
+    routes = [route for route in router.routes if isinstance(route, APIRoute)]
+    headed = {route.path for route in routes if "HEAD" in (route.methods or ())}
+    for route in routes:
+        if "GET" in (route.methods or ()) and route.path not in headed and not route.path.endswith("/events"):
             router.add_api_route(
                 route.path.removeprefix(router.prefix),
                 route.endpoint,

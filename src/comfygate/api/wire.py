@@ -125,9 +125,7 @@ class JobBody(BaseModel):
     ]
     queue_position: Annotated[
         int | None,
-        Field(
-            description="While queued: 1 is next, 0 is taken by a server. Counted up to a limit, then limit + 1."
-        ),
+        Field(description="While queued: 1 is next, 0 is taken by a server. Beyond a limit: limit + 1."),
     ]
     progress: Annotated[ProgressBody | None, Field(description="The latest; null unless an attempt runs.")]
     outputs: Annotated[

@@ -103,7 +103,7 @@ def _cut_quietly() -> Iterator[None]:
 async def listening(
     app: FastAPI, sock: socket.socket, end_streams: Callable[[], None] | None = None
 ) -> AsyncIterator[Listener]:
-    """Answer on a bound socket for the length of the block; at its end `end_streams` ends what never would."""
+    """Answer on a bound socket for the length of the block; `end_streams` ends what never would."""
     listener = Listener(app, sock, end_streams)
     try:
         await listener.ready()

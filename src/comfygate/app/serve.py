@@ -26,7 +26,7 @@ from comfygate.app.http import Listener, bound, listening
 from comfygate.app.wiring import signing_secret, started
 from comfygate.cli import control_file
 from comfygate.cli.control_file import ControlFile
-from comfygate.domain.errors import ServerTrouble
+from comfygate.domain.errors import ServerTrouble, SettingsError
 from comfygate.gate.files import UrlSigner
 from comfygate.gate.service import Service
 from comfygate.settings import Settings
@@ -85,7 +85,12 @@ async def hosted(settings: Settings) -> AsyncIterator[Hosted]:
 
 @contextlib.contextmanager
 def _findable(settings: Settings, found: ControlFile) -> Iterator[None]:
-    control_file.write(settings.data_path, found)
+    try:
+        control_file.write(settings.data_path, found)
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {settings.data_path} cannot be written ({error.strerror}); correct its permissions"
+        ) from error
     try:
         yield
     finally:
@@ -113,9 +118,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     with _signals(heard):
         async with hosted(settings) as house:
-            log.info(
-                "service.ready", url=house.url, version=VERSION, database=settings.database_address
-            )
+            log.info("service.ready", url=house.url, version=VERSION, database=settings.database_address)
             announce(house.url)
             await _first(stop, house)
             drained = await house.service.drain(hurry)

@@ -8,7 +8,7 @@ import random
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import aiohttp
@@ -71,8 +71,8 @@ def rules_of(settings: Settings) -> Rules:
 async def opened(settings: Settings) -> AsyncIterator[Context]:
     """Store, bytes and rules, ready for use cases; no loop runs.
 
-    With SQLite this holds the data directory's lock. Raises Conflict when another process has it, SettingsError
-    when a directory or the database cannot be used.
+    With SQLite this holds the data directory's lock. Raises Conflict when another process has it,
+    SettingsError when a directory or the database cannot be used.
     """
     _make_directories(settings)
     url = settings.sqlalchemy_url()
@@ -114,7 +114,7 @@ def _make_directories(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _only_process(settings: Settings) -> contextlib.Generator[None]:  # type: ignore[name-defined]
+def _only_process(settings: Settings) -> Iterator[None]:
     lock = FileLock(settings.data_path / LOCK_FILE)
     try:
         lock.acquire(timeout=0)
@@ -132,6 +132,11 @@ def _only_process(settings: Settings) -> contextlib.Generator[None]:  # type: ig
         yield
     finally:
         lock.release()
+
+
+def http_session() -> aiohttp.ClientSession:
+    """What all servers are talked to through. No cookies, and no limit but the slots'. To be closed."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
 
 
 def connector(settings: Settings, session: aiohttp.ClientSession) -> Connect:
@@ -165,16 +170,14 @@ async def started(settings: Settings) -> AsyncIterator[Service]:
     """A gate with all its loops running. Raises as `opened` does."""
     async with (
         opened(settings) as ctx,
-        aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
-        ) as session,
+        http_session() as session,
         running(ctx, connector(settings, session)) as service,
     ):
         yield service
 
 
 @contextlib.asynccontextmanager
-async def open(settings: Settings | None = None) -> AsyncIterator[Gate]:  # noqa: A001 - the library's verb
+async def open(settings: Settings | None = None) -> AsyncIterator[Gate]:
     """Run a gate inside this process and use it without HTTP; settings are loaded if none are given.
 
     At the end of the block running jobs are given `stop_seconds` to finish, then left for adoption.
@@ -185,7 +188,7 @@ async def open(settings: Settings | None = None) -> AsyncIterator[Gate]:  # noqa
 
 
 def signing_secret(settings: Settings) -> bytes:
-    """The secret that signs download addresses: from the settings, else made once and kept in the data directory."""
+    """The secret that signs download addresses: from the settings, else made once and kept in data_dir."""
     if settings.signing_secret is not None:
         return settings.signing_secret.get_secret_value().encode()
     return _kept_secret(settings.data_path / "signing.secret")

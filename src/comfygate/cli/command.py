@@ -19,7 +19,7 @@ from comfygate.cli import service_commands as service
 from comfygate.cli.exit_codes import Exit
 from comfygate.cli.output import clean, console
 from comfygate.cli.refusals import CommandError, of_gate
-from comfygate.cli.run_command import run_graph
+from comfygate.cli.run_command import RUN_EXAMPLE, run_graph
 from comfygate.cli.services import Services
 from comfygate.domain.errors import GateError
 from comfygate.version import VERSION
@@ -33,7 +33,7 @@ def build() -> typer.Typer:
     root = typer.Typer(name=PROGRAM, add_completion=False, pretty_exceptions_enable=False)
     root.callback(invoke_without_command=True)(_root)
     service.add_to(root)
-    root.command("run", epilog=service.RUN_EXAMPLE)(run_graph)
+    root.command("run", epilog=RUN_EXAMPLE)(run_graph)
     for name, group in (
         ("servers", operator.servers),
         ("accounts", operator.accounts),
@@ -54,7 +54,7 @@ def _show_version(wanted: bool) -> None:
 
 def _root(
     ctx: typer.Context,
-    version: Annotated[  # noqa: ARG001
+    version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version.")
     ] = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """Where a running service is: its address for users, and its control channel for its owner alone.
 
-`control.json` in the data directory, readable by its owner only from its first byte on (on Windows the folder's
-own permissions hold). It is there while the service runs; one left behind by a crash is harmless.
+`control.json` in the data directory, readable by its owner only from its first byte on (on Windows the
+folder's own permissions hold). It is there while the service runs; one left by a crash is harmless.
 """
 
 from __future__ import annotations

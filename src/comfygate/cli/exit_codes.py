@@ -26,13 +26,12 @@ MEANINGS: Final[dict[Exit, str]] = {
     Exit.OK: "done; for `serve`, stopped in order by a signal",
     Exit.BUG: "an error in comfygate itself; its traceback is worth a report",
     Exit.USAGE: "the command line cannot be understood: unknown command or option, missing or misspelt value",
-    Exit.SETTINGS: "the settings are refused: unknown key, value outside its limits, port or directory not to be"
-    " had, database not to be opened",
-    Exit.REFUSED: "the request was refused, and nothing changed: a field outside its limits, a name already taken,"
-    " too few credits, a full queue, a bad API key, another process at the same data",
+    Exit.SETTINGS: "the settings are refused: an unknown key, a value outside its limits, a port, folder or"
+    " database that cannot be used",
+    Exit.REFUSED: "the request was refused and nothing changed: a field outside its limits, a name already"
+    " taken, too few credits, a full queue, a bad API key, another process at the same data",
     Exit.NOT_FOUND: "no such account, job, file or operation",
-    Exit.OUT_OF_REACH: "the gateway or a server does not answer; whether the last request arrived is said in the"
-    " message",
+    Exit.OUT_OF_REACH: "the gateway or a server does not answer; the message says whether to look first",
     Exit.JOB_FAILED: "`run`, `demo`: the job failed, was canceled or expired; its credits came back",
     Exit.NOT_BALANCED: "`ledger audit`, `demo`: the books do not balance",
     Exit.FAULTS: "`doctor` found at least one fault",

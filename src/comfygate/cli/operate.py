@@ -5,7 +5,6 @@ Never both: once a request may have reached a running service, it is not tried a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -64,9 +63,9 @@ async def ask(found: ControlFile, operation: str, arguments: Mapping[str, Any]) 
                 return _answer(answer.status, await _json(answer))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NobodyThereError from error
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise out_of_reach(
-                f"the service running here (process {found.pid}) broke off without an answer to {operation!r}; "
+                f"the service running here (process {found.pid}) gave no answer to {operation!r}; "
                 "look whether it was done before you repeat it"
             ) from error
 

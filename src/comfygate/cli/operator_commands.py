@@ -22,7 +22,9 @@ Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 KEY_SHOWN_ONCE = "Keep the key: it is shown this once and stored only as a digest."
 
 
-@servers.command("add", epilog=example("comfygate servers add gpu1 http://127.0.0.1:8188 --lanes image,video"))
+@servers.command(
+    "add", epilog=example("comfygate servers add gpu1 http://127.0.0.1:8188 --lanes image,video")
+)
 def servers_add(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name here; an existing one is changed.")],

@@ -9,7 +9,9 @@ from typing import Any
 from comfygate.cli.exit_codes import Exit, exit_of
 from comfygate.domain.errors import GateError
 
-CODES_THAT_SAY_IT_ALL = frozenset({"invalid_request", "conflict", "settings_invalid", "out_of_reach", "error"})
+CODES_THAT_SAY_IT_ALL = frozenset(
+    {"invalid_request", "conflict", "settings_invalid", "out_of_reach", "error"}
+)
 """Their messages name the way out themselves."""
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -32,7 +30,8 @@ def quiet_settings(ctx: typer.Context) -> Settings:
 def ask(ctx: typer.Context, operation: str, **arguments: Any) -> dict[str, Any]:
     """Do an operator's request, through the running service if there is one."""
     settings = quiet_settings(ctx)
-    return run(ctx, lambda: operate(services_of(ctx), settings, operation, **arguments))
+    answer: dict[str, Any] = run(ctx, lambda: operate(services_of(ctx), settings, operation, **arguments))
+    return answer
 
 
 def run(ctx: typer.Context, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -43,8 +42,3 @@ def run(ctx: typer.Context, work: Callable[[], Awaitable[Any]]) -> Any:
 def example(*lines: str) -> str:
     """The end of a command's help."""
     return "Example: " + "  ".join(lines)
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file. Raises ValueError with the reason."""
-    return json.loads(path.read_text(encoding="utf-8-sig"))

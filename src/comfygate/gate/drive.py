@@ -171,7 +171,9 @@ async def _begin(run: _Run) -> Outcome | None:
             run.log.warning("prompt.send_failed", tries=tries, error=str(error))
             if not policy.may_retry(tries):
                 run.trouble(str(error))
-                return await _resume(run) if run.in_doubt else verdict.unreachable(str(error))
+                # It may be there all the same; only when it surely is not, the job fails and is refunded.
+                found = run.in_doubt and await _resume(run) is None
+                return None if found else verdict.unreachable(str(error))
         await asyncio.sleep(policy.retry_seconds)
     raise AssertionError("unreachable: itertools.count does not end")
 

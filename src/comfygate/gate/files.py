@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from comfygate.assets.blobs import StoredBlob
 from comfygate.assets.sniff import sniff
-from comfygate.domain.errors import HashMismatch, InvalidRequest, NotFound
+from comfygate.domain.errors import BlobNotFound, HashMismatch, InvalidRequest, NotFound
 from comfygate.gate.context import Context
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
@@ -22,6 +22,7 @@ EXPIRES_IN_SECONDS_MAX = 7 * 86_400
 FILE_PATH_CHARS_MAX = 255
 TAGS_MAX = 32
 TAG_CHARS_MAX = 64
+CONTENT_TYPE_SHAPE = re.compile(r"[a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,60}")
 HASH_SHAPE = re.compile(r"blake3:[0-9a-f]{64}")
 
 
@@ -146,7 +147,7 @@ def _content_type(upload: Upload, stored: StoredBlob) -> str:
     """What the bytes are; what the caller says they are counts only where the bytes do not tell."""
     found = sniff(stored.head, upload.file_path or "")
     declared = (upload.content_type or "").split(";")[0].strip().lower()
-    if found == "application/octet-stream" and re.fullmatch(r"[\w.+-]{1,60}/[\w.+-]{1,60}", declared):
+    if found == "application/octet-stream" and CONTENT_TYPE_SHAPE.fullmatch(declared):
         return declared
     return found
 
@@ -205,7 +206,10 @@ async def delete_asset(ctx: Context, asset_id: str, account_id: str) -> None:
 
 async def stored_size(ctx: Context, asset: AssetRow) -> int:
     """How many bytes are in storage. Raises NotFound now, rather than in the middle of an answer."""
-    return await ctx.blobs.size(asset.key)
+    try:
+        return await ctx.blobs.size(asset.key)
+    except BlobNotFound:
+        raise NotFound(f"the bytes of asset {asset.id!r} are no longer there") from None
 
 
 def read_bytes(ctx: Context, asset: AssetRow, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:

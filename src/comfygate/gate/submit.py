@@ -51,9 +51,10 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
     """
     rules = ctx.rules
     text = _encoded(wanted.workflow)
-    if len(text) > rules.limits.graph_bytes_max:
+    size_bytes = len(text.encode())
+    if size_bytes > rules.limits.graph_bytes_max:
         raise PayloadTooLarge(
-            f"workflow has {len(text)} bytes of JSON; the limit is {rules.limits.graph_bytes_max}",
+            f"workflow has {size_bytes} bytes of JSON; the limit is {rules.limits.graph_bytes_max}",
             details={"field": "workflow", "limit": "graph_bytes_max"},
         )
     graph = parse_graph(wanted.workflow, nodes_max=rules.limits.graph_nodes_max)
@@ -86,9 +87,14 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
 
 def _encoded(workflow: object) -> str:
     try:
-        return json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        # JSON can spell half a surrogate pair, which no UTF-8 text can hold.
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidWorkflow("workflow holds half a surrogate pair, which is no character") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidWorkflow(f"workflow cannot be written as JSON: {error}") from error
+    return text
 
 
 def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str) -> NewJob:
@@ -151,7 +157,8 @@ def _resolve(conn: Connection, new: NewJob, reference: FileReference) -> JobInpu
     if reference.asset_id is not None:
         return JobInput(reference.node_id, reference.path, reference.asset_id)
     name = reference.name or ""
-    asset = assets_store.find_by_path(conn, new.account_id, name, new.now_ms)
+    # No upload has an unprintable name, and PostgreSQL takes no NUL even to compare.
+    asset = assets_store.find_by_path(conn, new.account_id, name, new.now_ms) if name.isprintable() else None
     if asset is None:
         raise jobs_store.missing_asset(reference.node_id, reference.field, name)
     return JobInput(reference.node_id, reference.path, asset.id)

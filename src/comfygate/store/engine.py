@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import structlog
 from sqlalchemy import Connection as Connection  # noqa: PLC0414  # for those who write store functions
@@ -69,12 +70,16 @@ def schema_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed, begin="BEGIN IMMEDIATE")
-    return create_engine(parsed, poolclass=NullPool)
+    return create_engine(parsed, poolclass=NullPool, hide_parameters=True)
 
 
 def _sqlite_engine(url: URL, *, begin: str, query_only: bool = False) -> Engine:
     engine = create_engine(
-        url, poolclass=NullPool, connect_args={"check_same_thread": False, "timeout": 30.0}
+        url,
+        poolclass=NullPool,
+        # What users sent and keys' digests have no place in a log.
+        hide_parameters=True,
+        connect_args={"check_same_thread": False, "timeout": 30.0},
     )
 
     @event.listens_for(engine, "connect")
@@ -181,14 +186,20 @@ def _commit_together(connection: Connection, batch: list[_Intent]) -> None:
                 try:
                     with connection.begin_nested():
                         result = intent.call(connection)
-                except Exception as error:  # noqa: BLE001 - it is the caller's, who gets it
+                except Exception as error:
                     answers.append((intent.future, None, error))
+                    if not _in_transaction(connection):
+                        # SQLite itself rolled back (a full disk, say): what came before is gone, and what
+                        # comes after would be committed piece by piece.
+                        raise
                 else:
                     answers.append((intent.future, result, None))
     except Exception as error:  # noqa: BLE001 - every caller gets it
         # The commit itself failed: nobody's intent is durable.
         log.error("store.commit_failed", intents=len(batch), error=str(error))
         answers = [(intent.future, None, error) for intent in batch]
+        # SQLite keeps a transaction open whose COMMIT failed, and the next BEGIN would fail for ever.
+        _driver(connection).rollback()
     for future, result, failure in answers:
         if failure is None:
             future.set_result(result)
@@ -196,8 +207,12 @@ def _commit_together(connection: Connection, batch: list[_Intent]) -> None:
             future.set_exception(failure)
 
 
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
+
+
 def _in_transaction(connection: Connection) -> bool:
-    return bool(getattr(connection.connection.dbapi_connection, "in_transaction", False))
+    return _driver(connection).in_transaction
 
 
 class PostgresStore:
@@ -212,6 +227,7 @@ class PostgresStore:
             max_overflow=0,
             pool_pre_ping=True,
             pool_recycle=1800,
+            hide_parameters=True,
             connect_args={"options": "-c idle_in_transaction_session_timeout=60000", "connect_timeout": 10},
         )
         self._closed = False
