@@ -50,7 +50,7 @@ async def test_interrupt_lands_while_held() -> None:
         assert (status["status_str"], status["completed"]) == ("error", False)
 
 
-@pytest.mark.parametrize(("version", "spared"), [("0.3.64", True), ("0.3.59", False)])
+@pytest.mark.parametrize(("version", "spared"), [("0.3.64", True), ("0.3.56", False)])
 async def test_old_versions_interrupt_whatever_runs(version: str, spared: bool) -> None:
     async with simulated(version=version) as (sim, client):
         sim.hold()

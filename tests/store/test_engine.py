@@ -179,6 +179,8 @@ async def test_an_intent_given_up_before_its_turn_is_not_run(world: World, store
     given_up = asyncio.create_task(store.run(add, "given up"))
     await asyncio.to_thread(lambda: None)
     given_up.cancel()
+    # The writer hears of it by a callback of the loop, which must have had its turn.
+    await asyncio.gather(given_up, return_exceptions=True)
     gate.opened.set()
     await holding
     assert await store.run(add, "after") == "after"
@@ -228,7 +230,7 @@ async def test_a_deadlock_is_retried_and_both_intents_happen(pg_world: World, pg
         ledger.grant(conn, second, 1, "gift", NOW)
 
     await asyncio.gather(pg_store.run(cross, "a", "b"), pg_store.run(cross, "b", "a"))
-    assert len(tries) == 3
+    assert len(tries) >= 3, "at least one of the two was tried again"
     assert [pg_world.balance(name).available for name in ("a", "b")] == [7, 7]
     pg_world.assert_books_balance()
 

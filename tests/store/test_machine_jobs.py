@@ -1,4 +1,4 @@
-"""Whatever happens to jobs in whatever order: settled once (I8), in order (I4), a slot each (I5), paid right."""
+"""Whatever happens to jobs in any order: settled once (I8), in order (I4), a slot each (I5), paid right."""
 
 import pytest
 from hypothesis import HealthCheck, settings

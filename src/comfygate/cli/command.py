@@ -94,6 +94,7 @@ def _refuse(error: CommandError, *, as_json: bool) -> int:
     if as_json:
         sys.stderr.write(json.dumps(error.to_json(), ensure_ascii=False, default=str) + "\n")
     else:
-        text = Text.assemble((f"{PROGRAM}: ", "bold red"), clean(error.line()))
+        line = clean(error.line()).removeprefix(f"{PROGRAM} ")
+        text = Text.assemble((f"{PROGRAM}: ", "bold red"), line)
         console(stderr=True).print(text, soft_wrap=True)
     return error.exit

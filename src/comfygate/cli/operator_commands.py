@@ -176,7 +176,7 @@ def show_audit(answer: dict[str, Any]) -> None:
     """What recomputing the books came to."""
     if answer["balanced"]:
         say(
-            f"The ledger balances: {answer['entries']} entries of {answer['accounts']} accounts; "
+            f"The ledger balances: accounts {answer['accounts']}, entries {answer['entries']}, "
             f"issued {-answer['issued']}, revenue {answer['revenue']}, available {answer['available']}, "
             f"held {answer['held']}."
         )

@@ -47,6 +47,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     """A table for people; numbers to the right."""
     drawn = Table(title=title, title_justify="left", header_style="bold")
     kept = [list(row) for row in rows]
+    if not kept:
+        say(f"{title}: none")
+        return
     for index, name in enumerate(columns):
         numbers = bool(kept) and all(isinstance(row[index], int) for row in kept)
         drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
