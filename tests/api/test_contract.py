@@ -45,7 +45,11 @@ def test_every_operation_is_served(house: Gateway) -> None:
 
 def test_every_path_the_transport_speaks_is_known() -> None:
     """A newer client that speaks of more than its models do would show here."""
-    spoken = {name for name in dir(AsyncComfyLow) if re.match(r"(get|post|put|head|delete|cancel|list|asset)_", name)}
+    spoken = {
+        name
+        for name in dir(AsyncComfyLow)
+        if re.match(r"(get|post|put|head|delete|cancel|list|asset)_", name)
+    }
     spoken -= {name for name in spoken if "model" in name}
     assert spoken == {*comfy_low.OPERATION_METHODS.values(), "list_jobs", "get_asset_content_url"}
 

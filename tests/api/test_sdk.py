@@ -101,9 +101,7 @@ async def test_refusals_reach_the_client_as_its_own_errors(key: str, house: Gate
             await stranger.submit(stranger.workflows.from_json(image_graph()))
     async with comfy_sdk.AsyncComfy(api_key=key) as client:
         with pytest.raises(sdk_errors.InvalidWorkflow, match="NoSuchNode"):
-            await client.submit(
-                client.workflows.from_json({"1": {"class_type": "NoSuchNode", "inputs": {}}})
-            )
+            await client.submit(client.workflows.from_json({"1": {"class_type": "NoSuchNode", "inputs": {}}}))
         with pytest.raises(sdk_errors.MissingAsset):
             await client.submit(client.workflows.from_json(file_graph("nowhere.png")))
         workflow = client.workflows.from_json(image_graph())

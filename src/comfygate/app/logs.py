@@ -67,12 +67,18 @@ def _final(form: Literal["json", "console"]) -> list[Processor]:
     return [
         structlog.processors.format_exc_info,
         redact,
+        _ordered,
         structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
     ]
 
 
 def _colors() -> bool:
     return sys.stderr.isatty()
+
+
+def _ordered(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return {**first, **event}
 
 
 def redact(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -12,10 +12,8 @@ import contextlib
 import ipaddress
 import os
 import secrets
-import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
-from types import FrameType
 from typing import Final
 
 import structlog
@@ -26,6 +24,7 @@ from comfygate.app.http import Listener, bound, listening
 from comfygate.app.wiring import signing_secret, started
 from comfygate.cli import control_file
 from comfygate.cli.control_file import ControlFile
+from comfygate.cli.signals import stop_signals
 from comfygate.domain.errors import ServerTrouble, SettingsError
 from comfygate.gate.files import UrlSigner
 from comfygate.gate.service import Service
@@ -116,7 +115,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         (hurry if stop.is_set() else stop).set()
         log.info("service.told_to_stop", at_once=hurry.is_set())
 
-    with _signals(heard):
+    with stop_signals(heard):
         async with hosted(settings) as house:
             log.info("service.ready", url=house.url, version=VERSION, database=settings.database_address)
             announce(house.url)
@@ -135,20 +134,3 @@ async def _first(stop: asyncio.Event, house: Hosted) -> None:
         task.cancel()
     if not stop.is_set():
         raise ServerTrouble("the HTTP server stopped by itself: see the log")
-
-
-@contextlib.contextmanager
-def _signals(heard: Callable[[], None]) -> Iterator[None]:
-    """Call `heard` inside the loop at every SIGINT and SIGTERM (Windows: Ctrl-C and Ctrl-Break)."""
-    loop = asyncio.get_running_loop()
-
-    def from_outside(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(heard)
-
-    wanted = [signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGTERM), signal.SIGTERM]
-    before = {number: signal.signal(number, from_outside) for number in dict.fromkeys(wanted)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

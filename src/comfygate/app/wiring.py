@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import time
@@ -106,9 +107,14 @@ def _open_database(settings: Settings, url: str) -> Store:
 
 
 def _make_directories(settings: Settings) -> None:
-    for path in (settings.data_path, settings.uploads_path, settings.results_path):
+    # The data folder holds the books and the digests of keys: nobody else's to read.
+    for path, mode in (
+        (settings.data_path, 0o700),
+        (settings.uploads_path, 0o777),
+        (settings.results_path, 0o777),
+    ):
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=mode, parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"directory {path} cannot be made: {error.strerror}") from error
 
@@ -195,9 +201,14 @@ def signing_secret(settings: Settings) -> bytes:
 
 
 def _kept_secret(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32), encoding="ascii")
-        return path.read_bytes()
+    """The file's content; made if it is not there or, after a crash, empty. Never half-written."""
+    with contextlib.suppress(FileNotFoundError):
+        if kept := path.read_bytes():
+            return kept
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secrets.token_hex(32))
+    fresh.replace(path)
+    return path.read_bytes()

@@ -76,7 +76,7 @@ def execute(services: Services, arguments: Sequence[str]) -> int:
     except GateError as error:
         return _refuse(of_gate(error), as_json=as_json)
     except _USAGE_ERROR as error:
-        return _refuse(_of_usage(error), as_json=as_json)
+        return _refuse(_of_usage(error, arguments), as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return Exit.INTERRUPTED
     except Exception:  # noqa: BLE001 - the last line of defence: a bug must still be told apart
@@ -84,10 +84,23 @@ def execute(services: Services, arguments: Sequence[str]) -> int:
         return Exit.BUG
 
 
-def _of_usage(error: Any) -> CommandError:
+def _of_usage(error: Any, arguments: Sequence[str]) -> CommandError:
     path = error.ctx.command_path if error.ctx is not None else PROGRAM
     message = " ".join(error.format_message().split()).rstrip(".")
+    if message.startswith("Invalid value") and (value := _given(error, arguments)) is not None:
+        message += f" (given: {value!r})"
     return CommandError("usage", f"{path}: {message}; see '{path} --help'")
+
+
+def _given(error: Any, arguments: Sequence[str]) -> str | None:
+    """The value of the option that an error is about; the library does not always repeat it."""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for here, after in zip(arguments, [*arguments[1:], None], strict=True):
+            if here == option:
+                return after
+            if here.startswith(f"{option}="):
+                return here.partition("=")[2]
+    return None
 
 
 def _refuse(error: CommandError, *, as_json: bool) -> int:

@@ -16,9 +16,11 @@ from comfygate.cli.findings import Finding
 from comfygate.cli.output import print_json, say, table
 from comfygate.cli.refusals import CommandError
 from comfygate.cli.shared_options import AsJson, example, run, services_of
+from comfygate.cli.signals import until_stopped
 from comfygate.settings import config_path, load_settings, template
 
 SIMULATOR_PORT: Final = 8188
+NODE_SECONDS: Final = 0.5
 
 
 def add_to(root: typer.Typer) -> None:
@@ -113,17 +115,15 @@ def simulate(
         say(f"The simulator listens at {url}; Ctrl-C stops it. Use it with:")
         say(f"  comfygate servers add sim {url} --lanes image,video")
 
-    try:
-        run(
-            ctx,
-            lambda: serve_simulator(
-                host=host, port=port, speed=speed or 1.0, base_dir=folder,
-                node_seconds=0.5 if speed else 0.0, ready=ready,
-            ),
+    async def work() -> None:
+        served = serve_simulator(
+            host=host, port=port, speed=speed or 1.0, base_dir=folder,
+            node_seconds=NODE_SECONDS if speed else 0.0, ready=ready,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        # The way it is meant to end.
-        raise typer.Exit(Exit.OK) from None
+        await until_stopped(served)
+
+    try:
+        run(ctx, work)
     except OSError as error:
         raise CommandError(
             "settings_invalid",

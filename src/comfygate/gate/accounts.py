@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
+from comfygate.domain.credits import CREDITS_MAX
 from comfygate.domain.errors import Forbidden, InvalidRequest, Unauthorized
 from comfygate.domain.job import JobState
 from comfygate.domain.order import tier_named
@@ -52,8 +53,10 @@ async def add_account(ctx: Context, name: str, *, tier: str = "regular", credits
     if tier not in ctx.rules.tiers:
         known = ", ".join(sorted(ctx.rules.tiers))
         raise InvalidRequest(f"tier is {tier!r}: it must be one of {known}", details={"field": "tier"})
-    if credits < 0:
-        raise InvalidRequest(f"credits is {credits}: it must be 0 or more", details={"field": "credits"})
+    if not 0 <= credits <= CREDITS_MAX:
+        raise InvalidRequest(
+            f"credits is {credits}: it must be from 0 to {CREDITS_MAX}", details={"field": "credits"}
+        )
     key = new_key()
     account = await ctx.store.run(
         accounts_store.add_account, ctx.new_id(), name, tier, digest_of(key), credits, ctx.now_ms()

@@ -1,4 +1,4 @@
-"""A job that fails gives its credits back, exactly once, whatever made it fail."""
+"""Refunds in the corners: a server that is really gone, a half-run graph, cancels that cross."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from tests.api.house import Client, Gateway, file_graph, image_graph, node, png,
 REFUNDED = [("grant", 10), ("hold", 1), ("release", 1)]
 
 
-async def refunded(gateway: Gateway, client: Client) -> bool:
+async def refunded(lite: Gateway, client: Client) -> bool:
     """Whether the account has everything back, once, and the books balance."""
-    audit = await operate.ledger_audit(gateway.ctx)
+    audit = await operate.ledger_audit(lite.ctx)
     return (
         await client.entries() == REFUNDED
         and await client.balance() == (10, 0)
@@ -22,78 +22,50 @@ async def refunded(gateway: Gateway, client: Client) -> bool:
     )
 
 
-async def test_refund_when_comfyui_refuses_the_graph(gateway: Gateway, sim: Simulator) -> None:
-    graph = image_graph()
-    # Structure and classes are sound, so only the server's own check can see it.
-    graph["1"]["inputs"]["width"] = "wide"
-    async with gateway.client(await gateway.add_account(credits=10)) as ann:
-        job = await ann.run(graph)
-        assert (job["status"], job["error"]["code"]) == ("failed", "invalid_workflow")
-        assert "width" in job["error"]["message"]
-        assert job["error"]["traceback"] is None
-        assert await refunded(gateway, ann)
-        assert sim.executed == []
-        sent = [seen for seen in sim.requests if (seen.method, seen.path) == ("POST", "/prompt")]
-        assert len(sent) == 1, "a 400 is never tried again"
-
-
-async def test_refund_when_a_node_fails(gateway: Gateway, sim: Simulator) -> None:
-    sim.error_on("ImageInvert", message="no such file: /home/comfy/secret/model.bin")
-    async with gateway.client(await gateway.add_account(credits=10)) as ann:
-        job = await ann.run(image_graph())
-        error = job["error"]
-        assert (job["status"], error["code"]) == ("failed", "node_execution_error")
-        assert (error["node_id"], error["class_type"], error["traceback"]) == ("2", "ImageInvert", None)
-        assert "/home" not in error["message"]
-        assert job["outputs"] == []
-        assert await refunded(gateway, ann)
-        assert len(sim.executed) == 1
-
-
 @pytest.mark.parametrize("changes", [{"comfy": {"probe_seconds": 3600}}])
 async def test_refund_when_the_server_is_down_after_all_retries(
-    gateway: Gateway, sim: Simulator, changes: dict[str, Any]
+    lite: Gateway, sim: Simulator, changes: dict[str, Any]
 ) -> None:
-    async with gateway.client(await gateway.add_account(credits=10)) as ann:
+    async with lite.client(await lite.add_account(credits=10)) as ann:
         await sim.stop()
         job = await ann.run(image_graph())
         assert (job["status"], job["error"]["code"]) == ("failed", "server_unreachable")
         assert "127.0.0.1" not in job["error"]["message"]
-        assert await refunded(gateway, ann)
+        assert await refunded(lite, ann)
 
 
-async def test_refund_after_exactly_two_retries(gateway: Gateway, sim: Simulator) -> None:
-    async with gateway.client(await gateway.add_account(credits=10)) as ann:
+async def test_refund_after_exactly_two_retries(lite: Gateway, sim: Simulator) -> None:
+    async with lite.client(await lite.add_account(credits=10)) as ann:
         asset = await ann.asset(png())
         sim.fail_next("/upload/image", "close", times=99, method="POST")
         job = await ann.run(file_graph(reference(asset)))
         assert (job["status"], job["error"]["code"]) == ("failed", "server_unreachable")
-        assert await refunded(gateway, ann)
+        assert await refunded(lite, ann)
         assert len([seen for seen in sim.requests if seen.path == "/upload/image"]) == 3
 
 
-async def test_refund_when_a_part_of_the_graph_was_dropped(gateway: Gateway, sim: Simulator) -> None:
+async def test_refund_when_a_part_of_the_graph_was_dropped(lite: Gateway, sim: Simulator) -> None:
     """ComfyUI would run the rest and call it success."""
     graph = image_graph()
     graph["4"] = node("EmptyImage", width="wide", height=8, batch_size=1, color=0)
     graph["5"] = node("SaveImage", images=["4", 0], filename_prefix="lost")
     sim.hold()
-    async with gateway.client(await gateway.add_account(credits=10)) as ann:
+    async with lite.client(await lite.add_account(credits=10)) as ann:
         made = await ann.submit(graph)
         (sent,) = [
             await sim.requested("POST", "/prompt"),
         ]
         job = await ann.ended(made["id"])
         assert (job["status"], job["error"]["code"], job["outputs"]) == ("failed", "invalid_workflow", [])
-        assert await refunded(gateway, ann)
+        assert await refunded(lite, ann)
         stops = [seen.json for seen in sim.requests if seen.path in {"/interrupt", "/queue"} and seen.json]
         named = [stop.get("prompt_id") or stop.get("delete") for stop in stops]
         assert sent.json["prompt_id"] in named or [sent.json["prompt_id"]] in named
 
 
-async def test_refund_when_canceled_while_queued_or_running(gateway: Gateway, sim: Simulator) -> None:
+async def test_refund_when_canceled_while_queued_or_running(lite: Gateway, sim: Simulator) -> None:
     sim.hold()
-    async with gateway.client(await gateway.add_account(credits=10)) as ann:
+    async with lite.client(await lite.add_account(credits=10)) as ann:
         running = await ann.submit(image_graph())
         await ann.until(running["id"], "running")
         waiting = await ann.submit(image_graph())
@@ -106,8 +78,8 @@ async def test_refund_when_canceled_while_queued_or_running(gateway: Gateway, si
         assert kinds == ["grant", "hold", "hold", "release", "release"]
 
 
-async def test_a_late_cancel_changes_nothing(gateway: Gateway) -> None:
-    async with gateway.client(await gateway.add_account(credits=10)) as ann:
+async def test_a_late_cancel_changes_nothing(lite: Gateway) -> None:
+    async with lite.client(await lite.add_account(credits=10)) as ann:
         job = await ann.run(image_graph())
         answer = await ann.http.post(job["urls"]["cancel"])
         assert answer.json()["status"] == "succeeded"

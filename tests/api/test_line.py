@@ -1,4 +1,4 @@
-"""Who goes first, and what those who wait are told of it."""
+"""What everybody in a line is told while others come, go and pass; see tests/promises for the promises."""
 
 from comfygate.gate import operate
 from comfygate.simulator import Simulator
@@ -15,30 +15,6 @@ async def order_run(gateway: Gateway, sim: Simulator, jobs: list[str]) -> list[s
     return [started[prompt_id] for prompt_id in sim.executed]
 
 
-async def test_black_gold_submitted_last_starts_first_and_a_vip_does_not(
-    gateway: Gateway, sim: Simulator
-) -> None:
-    keys = {tier: await gateway.add_account(tier, tier=tier) for tier in ("regular", "vip", "black_gold")}
-    sim.hold()
-    async with (
-        gateway.client(keys["regular"]) as regular,
-        gateway.client(keys["vip"]) as vip,
-        gateway.client(keys["black_gold"]) as gold,
-    ):
-        running = await regular.submit(image_graph())
-        await regular.until(running["id"], "running")
-        early = await regular.submit(image_graph())
-        middle = await vip.submit(image_graph())
-        late = await gold.submit(image_graph())
-        later = await gold.submit(image_graph())
-        assert (await gold.job(late["id"]))["queue_position"] == 1
-        assert (await vip.job(middle["id"]))["queue_position"] == 4
-        sim.release()
-        await vip.ended(middle["id"])
-        jobs = [job["id"] for job in (running, late, later, early, middle)]
-        assert await order_run(gateway, sim, jobs) == jobs
-
-
 async def test_black_gold_goes_first_in_the_video_lane_too(lite: Gateway, sim: Simulator) -> None:
     keys = {tier: await lite.add_account(tier, tier=tier) for tier in ("vip", "black_gold")}
     sim.hold()
@@ -53,12 +29,10 @@ async def test_black_gold_goes_first_in_the_video_lane_too(lite: Gateway, sim: S
         assert await order_run(lite, sim, jobs) == jobs
 
 
-async def test_positions_only_go_down_unless_a_better_priority_came_in(
-    gateway: Gateway, sim: Simulator
-) -> None:
-    ann_key, gold_key = await gateway.add_account(), await gateway.add_account("gold", tier="black_gold")
+async def test_positions_only_go_down_unless_a_better_priority_came_in(lite: Gateway, sim: Simulator) -> None:
+    ann_key, gold_key = await lite.add_account(), await lite.add_account("gold", tier="black_gold")
     sim.hold()
-    async with gateway.client(ann_key) as ann, gateway.client(gold_key) as gold:
+    async with lite.client(ann_key) as ann, lite.client(gold_key) as gold:
         running = await ann.submit(image_graph())
         await ann.until(running["id"], "running")
         waiting = [(await ann.submit(image_graph()))["id"] for _ in range(4)]
