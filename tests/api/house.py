@@ -97,7 +97,7 @@ class Client:
                 yield event
 
     async def until(self, job_id: str, status: str) -> list[Event]:
-        """Follow the job until it has this status; every event up to it. Fails when the job ends otherwise."""
+        """Follow the job until it has this status; every event up to it. Fails when it ends otherwise."""
         seen: list[Event] = []
         async with asyncio.timeout(PATIENCE_SECONDS):
             async for event in self.events(job_id):

@@ -152,12 +152,17 @@ async def test_a_signed_address_ends(lite: Gateway, asset: dict[str, Any]) -> No
         assert (await nobody.get(address)).status_code == 403
 
 
+def lose(folder: Path) -> None:
+    """Delete every file below."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.unlink()
+
+
 async def test_lost_bytes_are_a_404_and_name_no_path(
     lite: Gateway, ann: Client, asset: dict[str, Any]
 ) -> None:
-    for path in Path(lite.settings.uploads_path).rglob("*"):
-        if path.is_file():
-            path.unlink()
+    lose(lite.settings.uploads_path)
     for method in ("GET", "HEAD"):
         answer = await ann.http.request(method, f"/api/v2/assets/{asset['id']}/content")
         assert answer.status_code == 404

@@ -1,4 +1,4 @@
-"""Every error there is has the envelope, the framework's own too; nothing internal leaks; every answer has an id."""
+"""Every error has the envelope, the framework's own too; nothing internal leaks; every answer has an id."""
 
 import re
 from typing import Any

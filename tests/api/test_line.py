@@ -1,5 +1,8 @@
 """What everybody in a line is told while others come, go and pass; see tests/promises for the promises."""
 
+import itertools
+from collections.abc import Callable
+
 from comfygate.gate import operate
 from comfygate.simulator import Simulator
 from tests.api.house import Gateway, image_graph
@@ -38,16 +41,16 @@ async def test_positions_only_go_down_unless_a_better_priority_came_in(lite: Gat
         waiting = [(await ann.submit(image_graph()))["id"] for _ in range(4)]
         async with watching(ann, *waiting) as watchers:
             for place, watcher in enumerate(watchers, start=1):
-                await watcher.until(lambda seen, place=place: seen.places == [place])
+                await watcher.until(told(place))
             # Later arrivals of the same priority move nobody.
             (await ann.submit(image_graph()))["id"]
             better = await gold.submit(image_graph())
             for place, watcher in enumerate(watchers, start=1):
-                await watcher.until(lambda seen, place=place: seen.places == [place, place + 1])
+                await watcher.until(told(place, place + 1))
             canceled = waiting[1]
             await ann.http.post(f"/api/v2/jobs/{canceled}/cancel")
             for place, watcher in ((3, watchers[2]), (4, watchers[3])):
-                await watcher.until(lambda seen, place=place: seen.places == [place, place + 1, place])
+                await watcher.until(told(place, place + 1, place))
             sim.release()
             await ended(*watchers)
             assert (await gold.ended(better["id"]))["status"] == "succeeded"
@@ -58,7 +61,11 @@ async def test_positions_only_go_down_unless_a_better_priority_came_in(lite: Gat
             assert watcher.places[-1] == 0
 
 
+def told(*wanted: int) -> Callable[[Watcher], bool]:
+    """Whether a watcher was told these places, in this order, and no other."""
+    return lambda seen: seen.places == list(wanted)
+
+
 def rises(watcher: Watcher) -> int:
     """How often the place in line grew."""
-    told = watcher.places
-    return sum(after > before for before, after in zip(told, told[1:], strict=False))
+    return sum(after > before for before, after in itertools.pairwise(watcher.places))

@@ -1,7 +1,6 @@
 """The published client, unmodified, does its whole day's work against a running gateway."""
 
 import asyncio
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from tests.api.house import Client, Gateway, file_graph, image_graph, png
 
 
 @pytest.fixture
-def key(lite: Gateway, ann: Client, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def key(lite: Gateway, ann: Client, monkeypatch: pytest.MonkeyPatch) -> str:
     """The key of an account; the clients find the gateway by their own environment variable."""
     monkeypatch.setenv("COMFY_BASE_URL", lite.url)
-    yield lite.keys["ann"]
+    return lite.keys["ann"]
 
 
 async def test_sync_client(key: str, tmp_path: Path, sim: Simulator) -> None:

@@ -202,16 +202,16 @@ async def test_full_queues_say_when_to_come_back(
 
 
 async def test_a_key_is_good_for_one_job(client: Client) -> None:
-    wanted = {"headers": {"Idempotency-Key": "once"}}
-    bad = await client.http.post(JOBS, json={"workflow": {}}, **wanted)
+    headers = {"Idempotency-Key": "once"}
+    bad = await client.http.post(JOBS, json={"workflow": {}}, headers=headers)
     assert bad.status_code == 422
     answers = await asyncio.gather(
-        *(client.http.post(JOBS, json={"workflow": image_graph()}, **wanted) for _ in range(8))
+        *(client.http.post(JOBS, json={"workflow": image_graph()}, headers=headers) for _ in range(8))
     )
     assert sorted(answer.status_code for answer in answers) == [201] + [422] * 7
     codes = {answer.json()["error"]["code"] for answer in answers if answer.status_code == 422}
     assert codes == {"idempotency_key_reuse"}
-    other = await client.http.post(JOBS, json={"workflow": image_graph(color=7)}, **wanted)
+    other = await client.http.post(JOBS, json={"workflow": image_graph(color=7)}, headers=headers)
     assert other.json()["error"]["code"] == "idempotency_key_reuse"
     jobs = (await client.http.get(JOBS)).json()["jobs"]
     assert len(jobs) == 1
@@ -233,7 +233,7 @@ async def test_a_key_belongs_to_its_account_and_to_uploads_too(gateway: Gateway,
 
 async def test_unusable_keys(client: Client) -> None:
     for key in ("", "x" * 256, "a\tb", "ünï"):
-        headers = [("Idempotency-Key".encode(), key.encode("latin-1"))]
+        headers = [(b"Idempotency-Key", key.encode("latin-1"))]
         answer = await client.http.post(JOBS, json={"workflow": image_graph()}, headers=headers)
         error = await refused(client, answer, 422, "invalid_request")
         assert error["details"] == {"field": "Idempotency-Key"}

@@ -11,6 +11,20 @@ import typer.main
 from comfygate.cli.command import PROGRAM, build
 from comfygate.cli.exit_codes import MEANINGS
 
+_INTRODUCTION = """
+Every command has `--help` with an example and `--json`. With `--json` the answer is one JSON document on
+standard output, and an error is one on standard error, in the API's envelope. Without it an error is one line
+on standard error that names the field, the value and the way out.
+
+Settings are read from `comfygate.toml` in the base directory and from `COMFYGATE_*`: see
+[settings](settings.md). While `serve` runs, commands go through it: its control channel listens on 127.0.0.1,
+and `control.json` in the data directory holds its token, for the owner only. Otherwise they open the database
+themselves. On SQLite there is never a second writer.
+
+`serve` stops in order at the first SIGTERM or Ctrl-C: it takes no more jobs up, watches those that run for
+`dispatch.stop_seconds` at most, and answers and queues meanwhile. The second one stops it at once. What then
+still runs is found again at the next start.
+"""
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
 
@@ -35,18 +49,7 @@ def page() -> str:
         "",
         "<!-- Made by `python -m tests.cli.reference`; a test compares it with the commands. -->",
         "",
-        "Every command has `--help` with an example and `--json`. With `--json` the answer is one JSON document",
-        "on standard output and an error is one on standard error, in the API's envelope. Without it an error is",
-        "one line on standard error that names the field, the value and the way out.",
-        "",
-        "Settings are read from `comfygate.toml` in the base directory and from `COMFYGATE_*`: see",
-        "[settings](settings.md). While `serve` runs, commands go through it (its control channel listens on",
-        "127.0.0.1, and `control.json` in the data directory holds its token, for the owner only); otherwise they",
-        "open the database themselves. On SQLite there is never a second writer.",
-        "",
-        "`serve` stops in order at the first SIGTERM or Ctrl-C: it takes no more jobs up, watches those that run",
-        "for `dispatch.stop_seconds` at most, and answers and queues meanwhile. The second one stops it at once.",
-        "What then still runs is found again at the next start.",
+        *_INTRODUCTION.strip().splitlines(),
         "",
         "## Exit codes",
         "",

@@ -1,4 +1,4 @@
-"""The command as its users run it: in this process where nothing else matters, else as a process of its own."""
+"""The command as its users run it: a process of its own."""
 
 from __future__ import annotations
 

@@ -14,6 +14,10 @@ from tests.cli.rig import PATIENCE_SECONDS, environment
 EXAMPLE = Path(__file__).parents[2] / "examples" / "library.py"
 
 
+def list_pictures(folder: Path) -> list[Path]:
+    return list(folder.glob("*.png"))
+
+
 async def test_the_library_example_runs_and_every_callback_is_called(tmp_path: Path) -> None:
     async with Simulator() as sim:
         process = await asyncio.create_subprocess_exec(
@@ -25,6 +29,6 @@ async def test_the_library_example_runs_and_every_callback_is_called(tmp_path: P
     assert process.returncode == 0, text
     for line in ("in the image lane", "started", "made ", "credits left: 9, held: 0"):
         assert line in text
-    (made,) = tmp_path.glob("*.png")
+    (made,) = list_pictures(tmp_path)
     with Image.open(made) as picture:
         assert picture.size == (512, 384)

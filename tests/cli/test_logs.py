@@ -14,20 +14,29 @@ from comfygate.app import logs
 KEY = "cgk_" + "a" * 43
 
 
-@pytest.fixture
-def lines(logs_as_before: None, capsys: pytest.CaptureFixture[str]) -> Any:
-    logs.configure("info", "json")
-    capsys.readouterr()
+class Lines:
+    """What was logged, as JSON."""
 
-    def read() -> list[dict[str, Any]]:
-        out, err = capsys.readouterr()
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def start(self) -> None:
+        """Log from here on; in the test itself, because each phase of a test has its own standard error."""
+        logs.configure("info", "json")
+
+    def __call__(self) -> list[dict[str, Any]]:
+        out, err = self._capsys.readouterr()
         assert out == ""
         return [json.loads(line) for line in err.splitlines()]
 
-    return read
+
+@pytest.fixture
+def lines(logs_as_before: None, capsys: pytest.CaptureFixture[str]) -> Lines:
+    return Lines(capsys)
 
 
-def test_an_event_is_one_line_of_json(lines: Any) -> None:
+def test_an_event_is_one_line_of_json(lines: Lines) -> None:
+    lines.start()
     structlog.get_logger("x").info("job.done", job="j1", text="two\nlines")
     structlog.get_logger("x").debug("not.shown")
     (event,) = lines()
@@ -36,7 +45,8 @@ def test_an_event_is_one_line_of_json(lines: Any) -> None:
     assert (event["event"], event["level"], event["job"]) == ("job.done", "info", "j1")
 
 
-def test_libraries_end_in_the_same_form(lines: Any) -> None:
+def test_libraries_end_in_the_same_form(lines: Lines) -> None:
+    lines.start()
     logging.getLogger("some.library").warning("lost %d of %s", 3, KEY)
     logging.getLogger("alembic.runtime").info("chatter")
     logging.getLogger("uvicorn.error").info("chatter")
@@ -46,7 +56,8 @@ def test_libraries_end_in_the_same_form(lines: Any) -> None:
     )  # fmt: skip
 
 
-def test_a_traceback_stays_on_its_line(lines: Any) -> None:
+def test_a_traceback_stays_on_its_line(lines: Lines) -> None:
+    lines.start()
     try:
         raise ValueError(KEY)
     except ValueError:
@@ -72,14 +83,16 @@ def test_a_traceback_stays_on_its_line(lines: Any) -> None:
         {"error": "Authorization was: Bearer abcabcabc"},
     ],
 )
-def test_secrets_are_masked(fields: dict[str, Any], lines: Any) -> None:
+def test_secrets_are_masked(fields: dict[str, Any], lines: Lines) -> None:
+    lines.start()
     structlog.get_logger("x").warning("event", **fields)
     (event,) = lines()
     assert "abc" not in json.dumps(event)
     assert logs.MASK in json.dumps(event)
 
 
-def test_what_is_no_secret_stays(lines: Any) -> None:
+def test_what_is_no_secret_stays(lines: Lines) -> None:
+    lines.start()
     given = {"job": "j1", "slots": 2, "up": True, "lanes": ("image", "video"), "url": "http://127.0.0.1:8188"}
     structlog.get_logger("x").info("event", **given)
     (event,) = lines()

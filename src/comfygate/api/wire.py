@@ -60,10 +60,10 @@ class CreatedAssetBody(AssetBody):
 class FromHashBody(BaseModel):
     """Asks for a record over bytes that you already have here."""
 
-    hash: str
-    file_path: str | None = None
-    tags: list[str] = []
-    expires_in: int | None = None
+    hash: Annotated[str, Field(pattern=r"^blake3:[0-9a-f]{64}$")]
+    file_path: Annotated[str | None, Field(min_length=1, max_length=255)] = None
+    tags: Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=32)] = []
+    expires_in: Annotated[int | None, Field(ge=60, le=604_800, description="Seconds to keep it.")] = None
 
 
 class ProgressBody(BaseModel):

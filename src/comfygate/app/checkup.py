@@ -18,7 +18,7 @@ from comfygate.comfy.cancel import KEEPS_PROMPT_ID_SINCE
 from comfygate.comfy.errors import ComfyError, ServerRefused
 from comfygate.comfy.wire import CancelVia, Capabilities
 from comfygate.domain.errors import GateError
-from comfygate.gate.drive import Link
+from comfygate.gate.run import Link
 from comfygate.settings import Settings
 from comfygate.store.engine import schema_engine
 from comfygate.store.rows import ServerRow

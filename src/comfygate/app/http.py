@@ -22,6 +22,8 @@ STREAM_GRACE_SECONDS: Final = 0.5
 """How long open event streams get to say the last they know before they are ended."""
 GRACE_SECONDS: Final = 2
 """How long an open request may take at the stop; then it is cut."""
+HURRY_SECONDS: Final = 0.3
+"""The same when told to stop at once."""
 BACKLOG: Final = 1024
 
 _CUT_SHORT: Final = ("ASGI callable returned without completing response", "Cancel %s running task(s)")
@@ -74,13 +76,23 @@ class Listener:
     async def close(self) -> None:
         """Finish what is being answered, within limits, end event streams, and stop listening."""
         self._server.should_exit = True
-        self._server.force_exit = self.hurry
         if not self.hurry:
             await asyncio.wait({self.ended}, timeout=STREAM_GRACE_SECONDS)
         if self._end_streams is not None:
             self._end_streams()
         with _cut_quietly():
+            if self.hurry:
+                await asyncio.wait({self.ended}, timeout=HURRY_SECONDS)
+                self._server.force_exit = True
             await asyncio.wait({self.ended})
+            await self._cut()
+
+    async def _cut(self) -> None:
+        """What uvicorn left behind: it cancels requests that take too long, and does not wait for them."""
+        if left := set(self._server.server_state.tasks):
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=HURRY_SECONDS)
 
 
 @contextlib.contextmanager

@@ -26,16 +26,18 @@ from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
 from comfygate.gate.context import Context
 from comfygate.gate.dispatcher import Connect
-from comfygate.gate.drive import Link
 from comfygate.gate.library import Gate
 from comfygate.gate.live import Live
 from comfygate.gate.rules import Limits, Rules
+from comfygate.gate.run import Link
 from comfygate.gate.service import Service, running
 from comfygate.settings import Settings, load_settings
 from comfygate.store.engine import Store, open_store
 from comfygate.store.rows import ServerRow
 from comfygate.store.schema import migrate
 
+CALLBACK_SECONDS = 5.0
+"""How long callbacks may take once the running jobs have ended."""
 LOCK_FILE = "comfygate.lock"
 
 
@@ -189,8 +191,10 @@ async def open(settings: Settings | None = None) -> AsyncIterator[Gate]:
     At the end of the block running jobs are given `stop_seconds` to finish, then left for adoption.
     """
     async with started(settings or load_settings()) as service:
-        yield Gate(service)
+        gate = Gate(service)
+        yield gate
         await service.drain(asyncio.Event())
+        await gate.close(seconds=CALLBACK_SECONDS)
 
 
 def signing_secret(settings: Settings) -> bytes:

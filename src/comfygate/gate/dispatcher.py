@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import structlog
 
+from comfygate.domain.errors import GateError
 from comfygate.gate.context import SERVERS, Context
-from comfygate.gate.drive import Link
+from comfygate.gate.run import Link
 from comfygate.gate.server_loop import ServerLoop
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
@@ -31,6 +32,8 @@ class Dispatcher:
         self._connect = connect
         self._loops: dict[str, tuple[ServerLoop, asyncio.Task[None]]] = {}
         self._bell = ctx.bells.hang(frozenset({SERVERS}))
+        self._left_open: dict[str, list[ClaimedAttempt]] = {}
+        self._stopping = False
 
     async def run(self) -> None:
         """Until cancelled; running attempts are then left for adoption."""
@@ -38,7 +41,10 @@ class Dispatcher:
         try:
             while True:
                 self._bell.clear()
-                await self._follow_list()
+                try:
+                    await self._follow_list()
+                except Exception as error:  # noqa: BLE001 - the servers' loops outlive a failed look at the list
+                    log.error("servers.not_read", error=repr(error))
                 try:
                     await asyncio.wait_for(self._bell.wait(), SERVERS_POLL_SECONDS)
                 except TimeoutError:
@@ -52,25 +58,40 @@ class Dispatcher:
 
     async def drained(self) -> None:
         """Claim nothing more, and return when nothing runs any more."""
+        self._stopping = True
         await asyncio.gather(*(loop.drained() for loop, _ in self._loops.values()))
 
     async def _follow_list(self) -> None:
+        if self._stopping:
+            return
         wanted = {server.name: server for server in await self._ctx.store.read(accounts_store.list_servers)}
-        left_open: dict[str, list[ClaimedAttempt]] = {}
         for name, (loop, task) in list(self._loops.items()):
             if wanted.get(name) != loop.server:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-                left_open[name] = loop.left_open()
+                self._left_open[name] = loop.left_open()
                 del self._loops[name]
         for name, server in wanted.items():
             if name not in self._loops:
-                loop = ServerLoop(self._ctx, server, self._connect(server), left_open.get(name, ()))
-                task = asyncio.create_task(loop.run(), name=f"server {name}")
-                self._loops[name] = (loop, task)
-                log.info(
-                    "server.configured", server=name, url=server.url, lanes=server.lanes, slots=server.slots
-                )
+                self._start(server)
+
+    def _start(self, server: ServerRow) -> None:
+        """Begin a server's loop; one that cannot be set up is logged and leaves the others alone."""
+        try:
+            link = self._connect(server)
+        except GateError as error:
+            log.error("server.not_usable", server=server.name, error=error.message)
+            return
+        loop = ServerLoop(self._ctx, server, link, self._left_open.pop(server.name, ()))
+        task = asyncio.create_task(loop.run(), name=f"server {server.name}")
+        self._loops[server.name] = (loop, task)
+        log.info(
+            "server.configured",
+            server=server.name,
+            url=server.url,
+            lanes=server.lanes,
+            slots=server.slots,
+        )
 
 
 async def keep_leases(ctx: Context) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from comfygate.assets.blobs import StoredBlob
 from comfygate.assets.sniff import sniff
-from comfygate.domain.errors import BlobNotFound, HashMismatch, InvalidRequest, NotFound
+from comfygate.domain.errors import BlobNotFound, GateError, HashMismatch, InvalidRequest, NotFound
 from comfygate.gate.context import Context
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
@@ -105,7 +105,8 @@ async def store_described(
                 details={"received": stored.hash},
             )
         minted = await ctx.store.run(_mint, ctx, upload, stored)
-    except BaseException:
+    except GateError:
+        # Only a refusal proves that no row refers to the bytes; after anything else the sweep decides.
         await ctx.blobs.delete(stored.key)
         raise
     if minted.asset.key != stored.key:

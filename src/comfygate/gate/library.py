@@ -11,12 +11,16 @@ async with comfygate.open(settings) as gate:
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from comfygate.domain.credits import Balance
+from comfygate.domain.graph import ASSET_TYPE
 from comfygate.domain.job import TERMINAL, JobError
 from comfygate.gate import accounts, files, views
 from comfygate.gate import submit as use_cases
@@ -27,6 +31,8 @@ from comfygate.gate.service import Service
 from comfygate.gate.submit import Submission
 from comfygate.gate.views import JobView
 from comfygate.store.rows import AssetRow
+
+log = structlog.get_logger(__name__)
 
 READ_CHUNK_BYTES = 1024 * 1024
 
@@ -159,12 +165,13 @@ class Gate:
         Raises what submitting raises (see `comfygate.domain.errors`); nothing was charged then.
         """
         found = await accounts.get_account(self.ctx, account)
+        ids: dict[str, str] = {}
         for name, content in (inputs or {}).items():
-            await files.store_upload(
-                self.ctx, Upload(account_id=found.id, file_path=name, tags=("input",)), _pieces(content)
-            )
+            upload = Upload(account_id=found.id, file_path=name, tags=("input",))
+            ids[name] = (await files.store_upload(self.ctx, upload, _pieces(content))).asset.id
+        workflow = _with_assets(self.ctx, graph, ids)
         view = await use_cases.submit(
-            self.ctx, Submission(found.id, dict(graph), lane=lane, idempotency_key=idempotency_key)
+            self.ctx, Submission(found.id, workflow, lane=lane, idempotency_key=idempotency_key)
         )
         job = Job(self.ctx, view.job.id, found.id, view.job.lane)
         if any((on_position, on_started, on_completed, on_failed)):
@@ -192,8 +199,34 @@ class Gate:
         return (await accounts.get_account(self.ctx, account)).balance
 
     async def told(self) -> None:
-        """Wait until every callback of the jobs submitted so far has been called."""
-        await asyncio.gather(*self._followers)
+        """Wait until every callback of the jobs submitted so far has been called; what they raise is
+        logged."""
+        await asyncio.gather(*self._followers, return_exceptions=True)
+
+    async def close(self, *, seconds: float) -> None:
+        """Give callbacks of jobs that have ended `seconds` to be called, then follow no job any more."""
+        if self._followers:
+            await asyncio.wait(set(self._followers), timeout=seconds)
+        for task in list(self._followers):
+            task.cancel()
+        await self.told()
+
+
+def _with_assets(ctx: Context, graph: Mapping[str, Any], ids: Mapping[str, str]) -> Any:
+    """The graph with the names of this call's own uploads replaced by references to them.
+
+    By name alone the newest upload of the account would count, perhaps that of another call at the same time.
+    """
+    replaced = copy.deepcopy(dict(graph))
+    for node in replaced.values():
+        inputs = node.get("inputs") if isinstance(node, dict) else None
+        if not isinstance(inputs, dict):
+            continue
+        for field in ctx.rules.file_inputs.get(str(node.get("class_type")), ()):
+            name = inputs.get(field)
+            if isinstance(name, str) and name in ids:
+                inputs[field] = {"__type": ASSET_TYPE, "info": {"id": ids[name], "file_path": name}}
+    return replaced
 
 
 async def _pieces(content: Path | bytes) -> AsyncIterator[bytes]:
@@ -211,15 +244,29 @@ async def _call_back(
     async for event in job.events():
         if not isinstance(event, StatusEvent):
             continue
-        match event.status:
-            case "queued" if position is not None and event.position is not None:
-                await position(job, event.position)
-            case "running" if started is not None:
-                await started(job)
-            case "succeeded" if completed is not None:
-                await completed(job, await job.outputs())
-            case "failed" | "canceled" | "expired" as status if failed is not None:
-                view = await job.view()
-                await failed(job, view.job.error or JobError(status, f"The job is {status}."))
-            case _:
-                continue
+        try:
+            await _tell(job, event, position, started, completed, failed)
+        except Exception:
+            log.exception("callback.broke", job=job.id, status=event.status)
+
+
+async def _tell(
+    job: Job,
+    event: StatusEvent,
+    position: Told | None,
+    started: Told | None,
+    completed: Told | None,
+    failed: Told | None,
+) -> None:
+    match event.status:
+        case "queued" if position is not None and event.position is not None:
+            await position(job, event.position)
+        case "running" if started is not None:
+            await started(job)
+        case "succeeded" if completed is not None:
+            await completed(job, await job.outputs())
+        case "failed" | "canceled" | "expired" as status if failed is not None:
+            view = await job.view()
+            await failed(job, view.job.error or JobError(status, f"The job is {status}."))
+        case _:
+            return

@@ -28,6 +28,14 @@ class StatusEvent:
 
     status: str
     position: int | None = None
+    again: bool = False
+    """The job went back to its lane: the only step backwards there is."""
+
+    @property
+    def order(self) -> int:
+        """How far along a status is; what arrives late of an earlier one is not told."""
+        steps = {"queued": 0, "running": 2, "canceling": 3}
+        return 1 if self.status == "queued" and self.position == 0 else steps.get(self.status, 4)
 
     @property
     def ends(self) -> bool:
@@ -74,11 +82,16 @@ class Watch:
         self.lane = lane
         self._unread: dict[object, LiveEvent] = {}
         self._serial = 0
+        self._order = 0
         self._ready = asyncio.Event()
         self.position: int | None = None
 
     def put(self, event: LiveEvent) -> None:
         """Add an event; a newer progress or preview takes the place of an unread older one."""
+        if isinstance(event, StatusEvent):
+            if event.order < self._order and not event.again:
+                return
+            self._order = event.order
         key: object = type(event)
         if isinstance(event, StatusEvent | OutputEvent):
             self._serial += 1

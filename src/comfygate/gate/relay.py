@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import structlog
 
@@ -77,8 +78,9 @@ def _tell_watchers(ctx: Context, row: OutboxRow) -> None:
     event = StatusEvent(PUBLIC_STATUS[state], position)
     if event.ends:
         ctx.secrets_of_jobs.pop(row.job_id, None)
-    # A queued job's place is told by the loop that knows it.
-    if state is not JobState.QUEUED:
+    # A queued job's place is told by the loop that knows it, unless it came back.
+    event = replace(event, again=bool(row.payload.get("again")))
+    if state is not JobState.QUEUED or event.again:
         ctx.live.publish(row.job_id, event)
     if state in {JobState.QUEUED, JobState.CLAIMED, JobState.CANCELED, JobState.EXPIRED}:
         ctx.bells.ring(f"{POSITIONS_TOPIC}:{row.lane}")

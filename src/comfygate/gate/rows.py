@@ -1,4 +1,4 @@
-"""The store's plain rows under the names by which faces may use them: a face imports the gate, never the store."""
+"""The store's plain rows as faces may use them: a face imports the gate, never the store."""
 
 from comfygate.store.rows import AccountRow, AssetRow, EntryRow
 

@@ -13,11 +13,12 @@ from dataclasses import replace
 import structlog
 
 from comfygate.comfy.errors import ComfyError
-from comfygate.comfy.wire import Capabilities
+from comfygate.comfy.wire import CancelResult, Capabilities
 from comfygate.domain.errors import Conflict
 from comfygate.domain.graph import NodeClass, node_class
 from comfygate.gate.context import OUTBOX, Context, ServerStatus, lane_bell
-from comfygate.gate.drive import Link, drive
+from comfygate.gate.drive import drive
+from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
 from comfygate.store.attempts import Slot
 from comfygate.store.rows import ClaimedAttempt, ServerRow
@@ -45,6 +46,7 @@ class ServerLoop:
         self._inherited = tuple(inherited)
         self._forgetting: set[asyncio.Task[None]] = set()
         self._adopt_at = 0.0
+        self._elsewhere: set[int] = set()
         self._status = ServerStatus(lanes=server.lanes)
         self._stopping = False
         self._log = log.bind(server=server.name)
@@ -129,7 +131,7 @@ class ServerLoop:
             # Cleared first: a ring during the claims below must not be lost.
             self._bell.clear()
             await self._adopt()
-            while self._may_claim() and await self._claim_one():
+            while self._may_claim() and await self._cleared() and await self._claim_one():
                 pass
             try:
                 await asyncio.wait_for(self._bell.wait(), self._ctx.rules.dispatch_poll_seconds)
@@ -161,9 +163,26 @@ class ServerLoop:
         for orphan in orphans:
             self._start(orphan)
 
+    async def _cleared(self) -> bool:
+        """Whether every prompt that was given up is off the server; those that are not are asked to stop."""
+        for prompt_id in list(self._link.abandoned):
+            try:
+                result = await self._link.client.cancel(prompt_id)
+            except ComfyError as error:
+                self._down(str(error))
+                return False
+            if result is not CancelResult.NOT_THERE:
+                self._log.info("prompt.still_there", prompt_id=prompt_id, result=result.value)
+                return False
+            self._link.abandoned.discard(prompt_id)
+        return True
+
     async def _claim_one(self) -> bool:
         ctx = self._ctx
-        free = min(set(range(self.server.slots)) - self._running.keys())
+        free = min(set(range(self.server.slots)) - self._running.keys() - self._elsewhere, default=None)
+        if free is None:
+            self._elsewhere = set()
+            return False
         try:
             attempt = await ctx.store.run(
                 attempts_store.claim,
@@ -174,9 +193,9 @@ class ServerLoop:
                 now_ms=ctx.now_ms(),
             )
         except Conflict:
-            # Another replica has the slot; its lease will tell when it is free.
-            self._log.debug("slot.taken", slot=free)
-            return False
+            # Another replica has the slot; perhaps not the next one.
+            self._elsewhere = await ctx.store.read(attempts_store.open_slots, self.server.name)
+            return free in self._elsewhere
         if attempt is None:
             return False
         ctx.bells.ring(OUTBOX)
@@ -212,9 +231,11 @@ class ServerLoop:
         if done.cancelled():
             return
         self._attempts.pop(attempt.slot, None)
+        self._bell.set()
+        if (error := done.exception()) is not None:
+            # Not settled: its history entry is what a later process will settle it from.
+            self._log.error("attempt.left_open", job=attempt.fence.job_id, error=repr(error))
+            return
         forgetting = asyncio.create_task(self._forget(attempt.prompt_id))
         self._forgetting.add(forgetting)
         forgetting.add_done_callback(self._forgetting.discard)
-        if (error := done.exception()) is not None:
-            self._log.error("attempt.left_open", job=attempt.fence.job_id, error=repr(error))
-        self._bell.set()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -14,6 +15,9 @@ from comfygate.gate.dispatcher import Connect, Dispatcher
 from comfygate.gate.janitor import keep_house
 from comfygate.gate.positions import tell_positions
 from comfygate.gate.relay import Subscriber, relay
+
+RESTART_SECONDS = 1.0
+"""Before a loop that broke is begun again."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,17 +52,13 @@ class Service:
 async def running(ctx: Context, connect: Connect) -> AsyncIterator[Service]:
     """Run every loop for the length of the block. Attempts still open at its end are left for adoption."""
     service = Service(ctx, Dispatcher(ctx, connect))
-    tasks = [
-        asyncio.create_task(service.dispatcher.run(), name="dispatcher"),
-        asyncio.create_task(relay(ctx, service.subscribers), name="relay"),
-        asyncio.create_task(keep_house(ctx), name="janitor"),
-        *(
-            asyncio.create_task(tell_positions(ctx, lane), name=f"positions {lane}")
-            for lane in ctx.rules.lanes
-        ),
-    ]
-    for task in tasks:
-        task.add_done_callback(_say_if_broken)
+    loops: dict[str, Callable[[], Awaitable[None]]] = {
+        "dispatcher": service.dispatcher.run,
+        "relay": lambda: relay(ctx, service.subscribers),
+        "janitor": lambda: keep_house(ctx),
+        **{f"positions {lane}": partial(tell_positions, ctx, lane) for lane in ctx.rules.lanes},
+    }
+    tasks = [asyncio.create_task(_forever(name, loop), name=name) for name, loop in loops.items()]
     try:
         yield service
     finally:
@@ -67,6 +67,11 @@ async def running(ctx: Context, connect: Connect) -> AsyncIterator[Service]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _say_if_broken(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.critical("loop.ended", loop=task.get_name(), error=repr(error))
+async def _forever(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """A loop that breaks is logged and begun again: accepted jobs must not wait for a restart."""
+    while True:
+        try:
+            await loop()
+        except Exception:
+            log.exception("loop.broke", loop=name)
+        await asyncio.sleep(RESTART_SECONDS)

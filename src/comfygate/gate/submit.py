@@ -72,7 +72,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
     if wanted.extra_data:
         ctx.secrets_of_jobs[new.id] = dict(wanted.extra_data)
     try:
-        job = await ctx.store.run(_accept, ctx, new, references)
+        job, position = await ctx.store.run(_accept, ctx, new, references)
     except Busy as refusal:
         ctx.secrets_of_jobs.pop(new.id, None)
         refusal.retry_after_seconds = rules.retry_after_seconds
@@ -82,7 +82,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
         raise
     ctx.bells.ring(lane_bell(job.lane))
     ctx.bells.ring(OUTBOX)
-    return await get_job(ctx, job.id, wanted.account_id)
+    return JobView(job, position, None, ())
 
 
 def _encoded(workflow: object) -> str:
@@ -146,10 +146,13 @@ def _file_fields(ctx: Context, graph: Graph, lane: str) -> dict[str, tuple[str, 
     return fields
 
 
-def _accept(conn: Connection, ctx: Context, new: NewJob, references: tuple[FileReference, ...]) -> JobRow:
+def _accept(
+    conn: Connection, ctx: Context, new: NewJob, references: tuple[FileReference, ...]
+) -> tuple[JobRow, int | None]:
     inputs = tuple(_resolve(conn, new, reference) for reference in references)
     accepted = replace(new, inputs=inputs)
-    return jobs_store.submit(conn, accepted, ctx.rules.tiers, ctx.rules.idempotency_seconds)
+    job = jobs_store.submit(conn, accepted, ctx.rules.tiers, ctx.rules.idempotency_seconds)
+    return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)
 
 
 def _resolve(conn: Connection, new: NewJob, reference: FileReference) -> JobInput:

@@ -51,8 +51,13 @@ def refused_by_server(cause: str) -> Failed:
     )
 
 
-def ended(record: HistoryRecord, expected: frozenset[str]) -> Succeeded | Failed | Lost:
+def ended(
+    record: HistoryRecord, expected: frozenset[str], *, asked: frozenset[str] = frozenset()
+) -> Succeeded | Failed | Lost:
     """What a history record means, given the nodes that must have delivered something.
+
+    `asked` are all output nodes of the graph: the record says which of them validation left in the run, so
+    that a dropped one is noticed even when the answer to the sent prompt is not known any more.
 
     An interrupt that we did not ask for is nobody's fault here: the job goes back to its place.
     """
@@ -60,6 +65,12 @@ def ended(record: HistoryRecord, expected: frozenset[str]) -> Succeeded | Failed
         return Lost("interrupted on the server by somebody else")
     if record.status == "error":
         return execution_failed(record.failure)
+    dropped = sorted(asked - set(record.outputs_to_execute)) if record.outputs_to_execute else []
+    if dropped:
+        return Failed(
+            JobError("invalid_workflow", f"Node {dropped[0]} could not be run by the server.", dropped[0]),
+            cause=f"the server dropped output nodes {', '.join(dropped)}",
+        )
     missing = sorted(node for node in expected if not record.outputs.get(node))
     if missing:
         return Failed(

@@ -140,7 +140,10 @@ def take_over(
     `at_once`: whoever had them is known dead.
     """
     clock = lease_clock(conn, now_ms)
-    orphaned = attempts.c.owner != owner if at_once else attempts.c.lease_until_at_ms < clock
+    # Never our own: a lapsed lease of ours has its driver still.
+    orphaned = attempts.c.owner != owner
+    if not at_once:
+        orphaned &= attempts.c.lease_until_at_ms < clock
     query = (
         select(attempts)
         .where(attempts.c.server == server, attempts.c.ended_at_ms.is_(None), orphaned)

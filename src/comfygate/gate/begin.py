@@ -1,0 +1,113 @@
+"""Brings a prompt to its server once, or finds out what became of one that may be there already."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from comfygate.comfy.errors import ComfyError, PromptRejected, ServerUnreachable
+from comfygate.comfy.wire import Located
+from comfygate.domain.job import Canceled, Failed, JobError, JobState, Lost, Outcome
+from comfygate.gate import verdict
+from comfygate.gate.run import NoLongerOurs, Run
+from comfygate.gate.stage import InputGone, Staged, stage
+from comfygate.store import attempts as attempts_store
+
+SECOND_LOOK_SECONDS = 1.0
+"""Before an unknown prompt counts as gone: a POST of a dead process may still be on its way."""
+
+
+async def begin(run: Run) -> Outcome | None:
+    """Stage and send. None once the prompt is on the server; an outcome if it never will be."""
+    policy = run.ctx.rules.submit
+    for tries in itertools.count(1):
+        try:
+            return await _send_once(run)
+        except ServerUnreachable as error:
+            run.log.warning("prompt.send_failed", tries=tries, error=str(error))
+            if not policy.may_retry(tries):
+                run.trouble(str(error))
+                # It may be there all the same; only when it surely is not, the job fails and is refunded.
+                found = run.in_doubt and await resume(run) is None
+                return None if found else verdict.unreachable(str(error))
+        await asyncio.sleep(policy.retry_seconds)
+    raise AssertionError("unreachable: itertools.count does not end")
+
+
+async def _send_once(run: Run) -> Outcome | None:
+    """One try. Raises ServerUnreachable; `in_doubt` then says whether the prompt may be on the server."""
+    client, prompt_id = run.link.client, run.attempt.prompt_id
+    try:
+        if run.in_doubt and (await client.locate(prompt_id))[0] is not Located.UNKNOWN:
+            return None
+        run.staged = run.staged or await stage(run.ctx, client, run.attempt)
+        # Asked as late as can be: staging takes time, and what is sent cannot be unsent.
+        if await _must_stop(run):
+            return await resume(run) if run.in_doubt else Canceled()
+        run.dropped = await _post(run, run.staged)
+    except PromptRejected as refusal:
+        return verdict.rejected(refusal)
+    except InputGone as error:
+        return Failed(JobError("input_gone", "An input file is no longer there."), cause=str(error))
+    except ServerUnreachable:
+        raise
+    except ComfyError as error:
+        run.log.error("server.refused", error=str(error))
+        if run.in_doubt:
+            run.link.abandoned.add(prompt_id)
+        return verdict.refused_by_server(str(error))
+    if run.dropped:
+        run.log.warning("prompt.outputs_dropped", nodes=sorted(run.dropped))
+        run.cancel.set()
+    return None
+
+
+async def _post(run: Run, staged: Staged) -> Mapping[str, Any]:
+    """POST /prompt. Returns what the server says it dropped of the graph."""
+    doubted, run.in_doubt = run.in_doubt, True
+    run.sent_as = run.link.channel.client_id
+    try:
+        sent = await run.link.client.send(
+            run.attempt.prompt_id,
+            staged.graph,
+            client_id=run.sent_as,
+            extra_data=run.ctx.secrets_of_jobs.get(run.attempt.fence.job_id),
+        )
+    except ServerUnreachable as error:
+        run.in_doubt = doubted or error.maybe_accepted
+        raise
+    return sent.node_errors
+
+
+async def _must_stop(run: Run) -> bool:
+    """Whether the job was canceled meanwhile. Raises NoLongerOurs when the attempt is somebody else's."""
+    state = await run.ctx.store.read(attempts_store.still_ours, run.attempt.fence, run.ctx.owner)
+    if state is None:
+        raise NoLongerOurs
+    return state is JobState.CANCELING
+
+
+async def resume(run: Run) -> Outcome | None:
+    """Find out what became of a prompt that may have been sent. None if it is there and must be followed."""
+    deadline = asyncio.get_running_loop().time() + run.ctx.rules.lost_after_seconds
+    unknown_before = False
+    while True:
+        try:
+            located, _record = await run.link.client.locate(run.attempt.prompt_id)
+        except ComfyError as error:
+            unknown_before = False
+            run.log.warning("attempt.server_silent", error=str(error))
+            if asyncio.get_running_loop().time() >= deadline:
+                run.link.abandoned.add(run.attempt.prompt_id)
+                return Lost(f"the server stayed out of reach: {error}")
+            await asyncio.sleep(run.ctx.rules.comfy_poll_seconds)
+            continue
+        if located is not Located.UNKNOWN:
+            run.log.info("attempt.found", where=located.value)
+            return None
+        if unknown_before:
+            return Lost("the server does not know the prompt")
+        unknown_before = True
+        await asyncio.sleep(SECOND_LOOK_SECONDS)
