@@ -1,26 +1,59 @@
-"""The command `comfygate`: hands the concrete parts to the command line."""
+"""The command `comfygate`: hands the concrete parts to the command line, each loaded when it is used."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from comfygate.app import logs
-from comfygate.app.checkup import check_database, check_server
-from comfygate.app.serve import hosted, serve
-from comfygate.app.wiring import opened
 from comfygate.cli.command import execute
-from comfygate.cli.services import Services
-from comfygate.gate import operate
+from comfygate.cli.findings import Finding
+from comfygate.cli.services import House, Services
 from comfygate.settings import Settings
+
+# ruff: noqa: PLC0415 - database and web framework take a second to load; most commands need neither
 
 
 async def perform(settings: Settings, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Open the store for one operation. Raises as `opened` and the operation do."""
+    from comfygate.app.wiring import opened
+    from comfygate.gate import operate
+
     async with opened(settings) as ctx:
         return await operate.perform(ctx, operation, arguments)
+
+
+async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """See `comfygate.app.serve.serve`."""
+    from comfygate.app import serve as service
+
+    await service.serve(settings, announce)
+
+
+@contextlib.asynccontextmanager
+async def hosted(settings: Settings) -> AsyncIterator[House]:
+    """See `comfygate.app.serve.hosted`."""
+    from comfygate.app import serve as service
+
+    async with service.hosted(settings) as house:
+        yield house
+
+
+async def check_database(settings: Settings) -> Sequence[Finding]:
+    """See `comfygate.app.checkup`."""
+    from comfygate.app import checkup
+
+    return await checkup.check_database(settings)
+
+
+async def check_server(settings: Settings, server: Mapping[str, Any]) -> Sequence[Finding]:
+    """See `comfygate.app.checkup`."""
+    from comfygate.app import checkup
+
+    return await checkup.check_server(settings, server)
 
 
 def run(work: Callable[[], Awaitable[Any]]) -> Any:
@@ -35,7 +68,7 @@ def run(work: Callable[[], Awaitable[Any]]) -> Any:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - it does not exist everywhere
+        import uvloop
     except ImportError:
         return None
     return uvloop.new_event_loop

@@ -26,7 +26,6 @@ from comfygate.cli.live_view import LiveView, live_view
 from comfygate.cli.operate import operate
 from comfygate.cli.operator_commands import show_audit, show_entries
 from comfygate.cli.output import print_json, say
-from comfygate.cli.picture import draw_photo
 from comfygate.cli.refusals import CommandError, out_of_reach
 from comfygate.cli.run_command import finish
 from comfygate.cli.services import Services
@@ -138,6 +137,9 @@ def _photo(out: Path) -> Path:
     except OSError as error:
         raise CommandError("settings_invalid", f"--out {out} cannot be written ({error.strerror})") from error
     file.close()
+    # As with the simulator: the imaging library is for this command alone.
+    from comfygate.cli.picture import draw_photo  # noqa: PLC0415
+
     draw_photo(path)
     return path
 

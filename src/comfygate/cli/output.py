@@ -11,12 +11,19 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 PIPE_COLUMNS: Final = 200
 """Width of tables when nobody's terminal says otherwise, so that ids are not folded."""
+
+SHORT_CHARS_MAX: Final = 20
+"""Cells up to this length are never folded, so that a narrow terminal folds ids and addresses instead."""
+
+LONG_CHARS_MIN: Final = 12
+"""Narrowest that longer cells are folded to."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -45,14 +52,21 @@ def hint(text: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table for people; numbers to the right."""
-    drawn = Table(title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     kept = [list(row) for row in rows]
     if not kept:
         say(f"{title}: none")
         return
     for index, name in enumerate(columns):
         numbers = bool(kept) and all(isinstance(row[index], int) for row in kept)
-        drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        widest = max(len(str(row[index])) for row in kept)
+        drawn.add_column(
+            name,
+            justify="right" if numbers else "left",
+            overflow="fold",
+            no_wrap=widest <= SHORT_CHARS_MAX,
+            min_width=min(widest, LONG_CHARS_MIN),
+        )
     for row in kept:
         drawn.add_row(*(Text(clean(str(cell))) for cell in row))
     console().print(drawn)
@@ -64,8 +78,9 @@ def clean(text: str) -> str:
 
 
 def local_time(unix_ms: int | None) -> str:
-    """A moment (ms since 1970) in this machine's time zone; empty for None."""
+    """A moment (ms since 1970) in this machine's time zone; today's without the date, "" for None."""
     if unix_ms is None:
         return ""
     moment = datetime.fromtimestamp(unix_ms / 1000, UTC).astimezone()
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
+    today = moment.date() == datetime.now(UTC).astimezone().date()
+    return moment.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M:%S")
