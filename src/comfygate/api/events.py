@@ -26,7 +26,7 @@ from comfygate.api.wire import PreviewFrame, Status, StatusFrame
 from comfygate.domain.errors import NotFound
 from comfygate.gate import views
 from comfygate.gate.library import follow
-from comfygate.gate.live import LiveEvent, OutputEvent, PreviewEvent, ProgressEvent, StatusEvent
+from comfygate.gate.live import LiveEvent, PreviewEvent, ProgressEvent, StatusEvent
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Silence after which a comment is sent, so that proxies and clients see the stream is alive."""
@@ -117,9 +117,6 @@ class EventStream(Response):
                 data = base64.b64encode(event.data).decode("ascii")
                 body = PreviewFrame(node_id=event.node_id, content_type=event.content_type, data_base64=data)
                 yield _frame("preview", body)
-            case OutputEvent():
-                # Outputs are committed together with the terminal status, which brings them all.
-                return
             case _:
                 assert_never(event)
 

@@ -64,14 +64,7 @@ class PreviewEvent:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class OutputEvent:
-    """An output was committed; `asset_id` is its record."""
-
-    asset_id: str
-
-
-LiveEvent = StatusEvent | ProgressEvent | PreviewEvent | OutputEvent
+LiveEvent = StatusEvent | ProgressEvent | PreviewEvent
 
 
 class Watch:
@@ -93,7 +86,7 @@ class Watch:
                 return
             self._order = event.order
         key: object = type(event)
-        if isinstance(event, StatusEvent | OutputEvent):
+        if isinstance(event, StatusEvent):
             self._serial += 1
             key = self._serial
             if len(self._unread) >= STATUSES_WAITING_MAX:
@@ -173,15 +166,14 @@ class Live:
 
     def publish(self, job_id: str, event: LiveEvent) -> None:
         """Pass an event on to the job's watchers, progress and previews no more than about twice a second."""
-        match event:
-            case ProgressEvent():
-                self._progress[job_id] = event
-            case PreviewEvent():
-                if len(event.data) > PREVIEW_BYTES_MAX:
-                    return
-                self._preview[job_id] = event
-            case StatusEvent() if event.ends or event.status == "queued":
-                self.forget(job_id)
+        if isinstance(event, ProgressEvent):
+            self._progress[job_id] = event
+        elif isinstance(event, PreviewEvent):
+            if len(event.data) > PREVIEW_BYTES_MAX:
+                return
+            self._preview[job_id] = event
+        elif event.ends or event.status == "queued":
+            self.forget(job_id)
         if isinstance(event, ProgressEvent | PreviewEvent) and not self._due(job_id, event):
             return
         for watch in self._watches.get(job_id, ()):
