@@ -19,7 +19,7 @@ from comfygate.store.attempts import Settled, Slot
 from tests.store.books import IN_FLIGHT, ModelAccount, ModelJob, Session
 from tests.store.world import KEY_SECONDS, NOW, TIERS, World, fresh, new_job, output
 
-EXAMPLES = {"sqlite": 40, "postgresql": 12}
+EXAMPLES = {"sqlite": 25, "postgresql": 10}
 STEPS = 40
 ATTEMPTS_MAX = 3
 LANES = ("image", "video")

@@ -21,7 +21,7 @@ from comfygate.store.attempts import Slot
 from tests.store.books import ENDED, ModelAccount, ModelJob, Session
 from tests.store.world import KEY_SECONDS, NOW, TIERS, World, fresh, new_job
 
-EXAMPLES = {"sqlite": 80, "postgresql": 20}
+EXAMPLES = {"sqlite": 60, "postgresql": 15}
 STEPS = 25
 OUTCOMES: dict[str, Outcome] = {
     "succeeded": Succeeded(),

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote
-
-from sqlalchemy.exc import DBAPIError
 
 from comfygate.app.wiring import connector, http_session
 from comfygate.cli.findings import Finding
 from comfygate.comfy.cancel import KEEPS_PROMPT_ID_SINCE
 from comfygate.comfy.errors import ComfyError, ServerRefused
 from comfygate.comfy.wire import CancelVia, Capabilities
-from comfygate.domain.errors import GateError
+from comfygate.domain.errors import GateError, ServerTrouble
 from comfygate.gate.run import Link
 from comfygate.settings import Settings
-from comfygate.store.engine import schema_engine
+from comfygate.store.inspect import look_at_postgresql, look_at_sqlite
 from comfygate.store.rows import ServerRow
-from comfygate.store.schema import current_revision, newest_revision
+from comfygate.store.schema import newest_revision
 
 SQLITE_WAL_FIXED_SINCE: Final = (3, 51, 3)
 """Before it a rare race of two connections could damage a database in WAL mode when the log was reset."""
@@ -47,18 +43,14 @@ def _check_sqlite(path: Path) -> list[Finding]:
             Finding("note", "database", f"{path} is not there yet; it is made at the first start"),
         ]
     try:
-        # Read-only: a service may be writing, and a check must not be what changes a database.
-        with contextlib.closing(sqlite3.connect(f"file:{quote(path.as_posix())}?mode=ro", uri=True)) as conn:
-            damage = [row[0] for row in conn.execute("PRAGMA quick_check(3)")]
-            has_schema = conn.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
-            row = conn.execute("SELECT version_num FROM alembic_version").fetchone() if has_schema else None
-    except sqlite3.Error as error:
+        look = look_at_sqlite(path)
+    except ServerTrouble as error:
         advice = "restore the file from a backup, or correct database_url and its permissions"
-        return [*found, Finding("fault", "database", f"{path} cannot be read: {error}", advice)]
-    if damage != ["ok"]:
+        return [*found, Finding("fault", "database", f"{path} cannot be read: {error.message}", advice)]
+    if look.damage:
         advice = "stop the service, keep a copy, and restore from a backup"
-        return [*found, Finding("fault", "database", f"{path} is damaged: {damage[0]}", advice)]
-    return [*found, Finding("ok", "database", f"{path} is sound"), _schema(row[0] if row else None)]
+        return [*found, Finding("fault", "database", f"{path} is damaged: {look.damage[0]}", advice)]
+    return [*found, Finding("ok", "database", f"{path} is sound"), _schema(look.revision)]
 
 
 def _sqlite_version() -> Finding:
@@ -89,18 +81,13 @@ def _schema(revision: str | None) -> Finding:
 
 
 def _check_postgresql(settings: Settings, url: str) -> list[Finding]:
-    engine = schema_engine(url)
     where = settings.database_address
     try:
-        with engine.connect() as conn:
-            version = str(conn.exec_driver_sql("SHOW server_version").scalar_one())
-            revision = current_revision(conn)
-    except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
+        look = look_at_postgresql(url)
+    except ServerTrouble as error:
         advice = "start PostgreSQL, or correct database_url"
-        return [Finding("fault", "database", f"{where} does not answer: {reason}", advice)]
-    finally:
-        engine.dispose()
+        return [Finding("fault", "database", f"{where} does not answer: {error.message}", advice)]
+    version, revision = look.version, look.revision
     major = int(version.split(".", maxsplit=1)[0].split(maxsplit=1)[0])
     if major < POSTGRESQL_MIN:
         advice = f"use PostgreSQL {POSTGRESQL_MIN} or newer"

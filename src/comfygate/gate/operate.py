@@ -12,7 +12,7 @@ from typing import Any
 
 from comfygate.comfy.address import ServerAddress
 from comfygate.domain.credits import WORDS
-from comfygate.domain.errors import InvalidRequest, NotFound
+from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
 from comfygate.gate import accounts, submit, views
 from comfygate.gate.context import SERVERS, Context
 from comfygate.gate.views import JobView
@@ -80,7 +80,10 @@ async def servers_add(ctx: Context, name: str, url: str, lanes: list[str], slots
             f"name is {name!r}: a lower-case letter, then up to 62 of a-z 0-9 _ . -",
             details={"field": "name"},
         )
-    address = ServerAddress(url)
+    try:
+        address = ServerAddress(url)
+    except SettingsError as error:
+        raise InvalidRequest(error.message, details={"field": "url"}) from error
     if address.basic_auth is not None:
         raise InvalidRequest(
             f"url of {name!r} carries credentials: leave them out and set them under [server_secrets.{name}]",
