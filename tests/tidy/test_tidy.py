@@ -65,7 +65,7 @@ def test_every_dependency_is_pinned(files: dict[str, str]) -> None:
         (rules.readme_is_short, "README.md", "x\n" * 151, 151),
         (rules.functions_are_short, "src/a.py", "\ndef f():\n" + "    x = 1\n" * 70, 2),
         (rules.no_download_address, "a.txt", "pip install --index-" + "url x", 1),
-        (rules.no_download_address, "a.md", "\nsee https://files.python" + "hosted.org/x", 2),
+        (rules.no_download_address, "a.md", "\nsee https://files" + ".python" + "hosted.org/x", 2),
         (rules.no_download_address, "a.md", "https://example.org/a-1.0.tar" + ".gz", 1),
         (rules.nothing_unfinished, "a.md", "TO" + "DO: more", 1),
         (rules.nothing_unfinished, "src/a.py", "x = 1  # FIX" + "ME", 1),
