@@ -12,7 +12,7 @@ import aiohttp
 from benchmarks.engines import Engine, simulator
 from comfygate.app import started
 from comfygate.gate import accounts, operate
-from comfygate.gate.library import Gate, Job
+from comfygate.gate.embedded import Gate, Job
 
 JOBS = 60
 NODE_SECONDS = (0.0, 0.01, 0.05)

@@ -25,7 +25,7 @@ from PIL import Image
 import comfygate
 from comfygate.domain.job import JobError
 from comfygate.gate import operate
-from comfygate.gate.library import Job, Output
+from comfygate.gate.embedded import Job, Output
 from comfygate.settings import load_settings
 
 

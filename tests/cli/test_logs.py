@@ -47,12 +47,12 @@ def test_an_event_is_one_line_of_json(lines: Lines) -> None:
 
 def test_libraries_end_in_the_same_form(lines: Lines) -> None:
     lines.start()
-    logging.getLogger("some.library").warning("lost %d of %s", 3, KEY)
+    logging.getLogger("some.package").warning("lost %d of %s", 3, KEY)
     logging.getLogger("alembic.runtime").info("chatter")
     logging.getLogger("uvicorn.error").info("chatter")
     (event,) = lines()
     assert (event["event"], event["logger"], event["level"]) == (
-        "lost 3 of cgk_(hidden)", "some.library", "warning",
+        "lost 3 of cgk_(hidden)", "some.package", "warning",
     )  # fmt: skip
 
 

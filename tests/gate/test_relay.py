@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from comfygate.app import opened
-from comfygate.gate import accounts
+from comfygate.gate import accounts, relay
 from comfygate.gate.context import Context
 from comfygate.gate.relay import Subscriber, drain
 from comfygate.gate.submit import Submission, cancel, submit
@@ -64,3 +64,21 @@ async def test_a_failing_subscriber_delays_its_job_alone(ctx: Context) -> None:
     broken = False
     assert await drain(ctx, subscribers) == 2
     assert told[2:] == [(first, "job.queued"), (first, "job.canceled")]
+
+
+async def test_more_refused_rows_than_a_batch_hold_up_nobody(
+    ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "BATCH_MAX", 2)
+    first, second = await two_canceled_jobs(ctx)
+    bob = (await accounts.add_account(ctx, "bob", credits=1)).account
+    last = (await submit(ctx, Submission(bob.id, GRAPH))).job.id
+    told: list[str] = []
+
+    async def listen(row: OutboxRow) -> None:
+        if row.job_id in {first, second}:
+            raise ConnectionError("chat service is away")
+        told.append(row.job_id)
+
+    assert await drain(ctx, [listen]) == 1
+    assert told == [last]

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 import comfygate
 from comfygate.gate import operate
-from comfygate.gate.library import Gate
+from comfygate.gate.embedded import Gate
 from comfygate.simulator import Simulator
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store

@@ -6,7 +6,17 @@ import asyncio
 from pathlib import Path
 
 from comfygate.simulator import Simulator
-from tests.promises.rig import PATIENCE_SECONDS, Caller, gateway, plain_graph, settings_for
+from tests.promises.rig import PATIENCE_SECONDS, Caller, Gateway, gateway, plain_graph, settings_for
+
+
+async def start_a_job(house: Gateway, simulator: Simulator) -> tuple[Caller, str]:
+    """A job that runs and is held there."""
+    await house.add_server("one", simulator.url, "image")
+    simulator.hold()
+    ann = await house.add_account("ann")
+    job_id = await ann.submit(plain_graph())
+    await ann.until(job_id, "running")
+    return ann, job_id
 
 
 async def test_a_graceful_stop_waits_for_the_running_job_and_starts_no_other(
@@ -38,11 +48,7 @@ async def test_what_outlasts_the_stop_is_adopted_and_run_once(
 ) -> None:
     settings = settings_for(tmp_path / "gate", database_url, dispatch={"stop_seconds": 0, "lease_seconds": 1})
     async with gateway(settings) as house:
-        await house.add_server("one", simulator.url, "image")
-        simulator.hold()
-        ann = await house.add_account("ann")
-        job_id = await ann.submit(plain_graph())
-        await ann.until(job_id, "running")
+        ann, job_id = await start_a_job(house, simulator)
         assert not await house.house.service.drain(asyncio.Event())
     async with gateway(settings) as house:
         ann = Caller(house.session, house.house.url, ann.id, ann.key)
@@ -61,11 +67,7 @@ async def test_a_job_that_finished_while_nobody_looked_is_settled(
 ) -> None:
     settings = settings_for(tmp_path / "gate", database_url, dispatch={"stop_seconds": 0, "lease_seconds": 1})
     async with gateway(settings) as house:
-        await house.add_server("one", simulator.url, "image")
-        simulator.hold()
-        ann = await house.add_account("ann")
-        job_id = await ann.submit(plain_graph())
-        await ann.until(job_id, "running")
+        ann, job_id = await start_a_job(house, simulator)
     [prompt_id] = simulator.executed
     simulator.release()
     await simulator.finished(prompt_id)

@@ -25,7 +25,7 @@ from comfygate.api.reference import EVENTS_ANSWER
 from comfygate.api.wire import PreviewFrame, Status, StatusFrame
 from comfygate.domain.errors import NotFound
 from comfygate.gate import views
-from comfygate.gate.library import follow
+from comfygate.gate.embedded import follow
 from comfygate.gate.live import LiveEvent, PreviewEvent, ProgressEvent, StatusEvent
 
 KEEP_ALIVE_SECONDS: Final = 15.0

@@ -26,7 +26,7 @@ from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
 from comfygate.gate.context import Context
 from comfygate.gate.dispatcher import Connect
-from comfygate.gate.library import Gate
+from comfygate.gate.embedded import Gate
 from comfygate.gate.live import Live
 from comfygate.gate.rules import Limits, Rules
 from comfygate.gate.run import Link

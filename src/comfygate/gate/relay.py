@@ -19,7 +19,7 @@ from comfygate.store import outbox as outbox_store
 from comfygate.store.rows import OutboxRow
 
 BATCH_MAX = 200
-"""Rows told in one round."""
+"""Rows read and marked together."""
 POLL_SECONDS = 1.0
 """The safety net behind the bell; also the wait after a subscriber failed."""
 POSITIONS_TOPIC = "positions"
@@ -36,39 +36,47 @@ async def relay(ctx: Context, subscribers: list[Subscriber]) -> None:
         while True:
             bell.clear()
             try:
-                told = await drain(ctx, subscribers)
+                await drain(ctx, subscribers)
             except Exception as error:  # noqa: BLE001 - the loop outlives a failed round
                 log.error("relay.round_failed", error=repr(error))
-                told = 0
-            if told < BATCH_MAX:
-                try:
-                    await asyncio.wait_for(bell.wait(), POLL_SECONDS)
-                except TimeoutError:
-                    continue
+            try:
+                await asyncio.wait_for(bell.wait(), POLL_SECONDS)
+            except TimeoutError:
+                continue
     finally:
         ctx.bells.remove(bell)
 
 
 async def drain(ctx: Context, subscribers: list[Subscriber]) -> int:
-    """Tell one batch. Returns how many rows were delivered."""
-    rows = await ctx.store.read(outbox_store.waiting, BATCH_MAX)
+    """Tell everything that waits, batch by batch. Returns how many rows were delivered.
+
+    Jobs that a subscriber refuses are read past, however many they are: they must not hold up the others.
+    """
     stuck: set[str] = set()
-    delivered: list[int] = []
-    for row in rows:
-        if row.job_id in stuck:
-            continue
-        try:
-            for subscriber in list(subscribers):
-                await subscriber(row)
-        except Exception as error:  # noqa: BLE001 - whatever a subscriber raises, the others are told
-            log.error("relay.subscriber_failed", job=row.job_id, kind=row.kind, error=repr(error))
-            stuck.add(row.job_id)
-            continue
-        _tell_watchers(ctx, row)
-        delivered.append(row.id)
-    if delivered:
-        await ctx.store.run(outbox_store.mark_delivered, delivered, ctx.now_ms())
-    return len(delivered)
+    told = 0
+    while True:
+        rows = await ctx.store.read(outbox_store.waiting, BATCH_MAX, stuck)
+        delivered = [row.id for row in rows if await _told(ctx, subscribers, row, stuck)]
+        if delivered:
+            await ctx.store.run(outbox_store.mark_delivered, delivered, ctx.now_ms())
+        told += len(delivered)
+        if len(rows) < BATCH_MAX:
+            return told
+
+
+async def _told(ctx: Context, subscribers: list[Subscriber], row: OutboxRow, stuck: set[str]) -> bool:
+    """Tell one row, unless an earlier one of its job was refused; a refusal makes the job wait."""
+    if row.job_id in stuck:
+        return False
+    try:
+        for subscriber in list(subscribers):
+            await subscriber(row)
+    except Exception as error:  # noqa: BLE001 - whatever a subscriber raises, the others are told
+        log.error("relay.subscriber_failed", job=row.job_id, kind=row.kind, error=repr(error))
+        stuck.add(row.job_id)
+        return False
+    _tell_watchers(ctx, row)
+    return True
 
 
 def _tell_watchers(ctx: Context, row: OutboxRow) -> None:

@@ -48,7 +48,7 @@ def _picture(frame: av.VideoFrame) -> Image.Image:
 
 def _create(inputs: Mapping[str, Any], call: Call) -> Result:
     if inputs.get("audio") is not None:
-        raise NotImplementedError("The simulator makes silent videos: leave the audio input unconnected.")
+        raise ValueError("The simulator makes silent videos: leave the audio input unconnected.")
     return Result((Video(Fraction(inputs["fps"]), frames=inputs["images"]),))
 
 

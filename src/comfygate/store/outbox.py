@@ -7,7 +7,7 @@ one.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -30,9 +30,11 @@ def tell(conn: Connection, job: JobRow, kind: str, payload: dict[str, Any], now_
     )
 
 
-def waiting(conn: Connection, limit: int) -> list[OutboxRow]:
-    """The oldest rows that were not delivered yet, at most `limit`, in order."""
+def waiting(conn: Connection, limit: int, past_jobs: Collection[str] = ()) -> list[OutboxRow]:
+    """The oldest undelivered rows, at most `limit`, in order, leaving out those of `past_jobs`."""
     query = select(outbox).where(outbox.c.delivered_at_ms.is_(None)).order_by(outbox.c.id).limit(limit)
+    if past_jobs:
+        query = query.where(outbox.c.job_id.not_in(past_jobs))
     return [
         OutboxRow(
             id=row.id,
