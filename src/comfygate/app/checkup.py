@@ -146,7 +146,8 @@ def _socket(subject: str, speaks: bool) -> list[Finding]:
 async def _socket_speaks(link: Link) -> bool:
     running = asyncio.create_task(link.channel.run())
     try:
-        await asyncio.wait_for(link.channel.wait_connected(), SOCKET_SECONDS)
+        async with asyncio.timeout(SOCKET_SECONDS):
+            await link.channel.wait_connected()
     except TimeoutError:
         return False
     else:

@@ -34,6 +34,20 @@ class Bells:
                 bell.set()
 
 
+async def heard(bell: asyncio.Event, seconds: float) -> bool:
+    """Wait for the bell, at most `seconds`; whether it rang.
+
+    Not by `asyncio.wait_for`: in Python 3.11 that swallows a cancellation which comes together with the ring
+    (CPython #86296), and a loop told to stop would go on for ever.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await bell.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 OUTBOX = "outbox"
 """Bell topic: something waits to be told. Lanes ring under `lane:NAME`."""
 SERVERS = "servers"

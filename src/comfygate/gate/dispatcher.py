@@ -11,7 +11,7 @@ from collections.abc import Callable
 import structlog
 
 from comfygate.domain.errors import GateError
-from comfygate.gate.context import SERVERS, Context
+from comfygate.gate.context import SERVERS, Context, heard
 from comfygate.gate.run import Link
 from comfygate.gate.server_loop import ServerLoop
 from comfygate.store import accounts as accounts_store
@@ -45,10 +45,7 @@ class Dispatcher:
                     await self._follow_list()
                 except Exception as error:  # noqa: BLE001 - the servers' loops outlive a failed look at the list
                     log.error("servers.not_read", error=repr(error))
-                try:
-                    await asyncio.wait_for(self._bell.wait(), SERVERS_POLL_SECONDS)
-                except TimeoutError:
-                    continue
+                await heard(self._bell, SERVERS_POLL_SECONDS)
         finally:
             tasks = [leases, *(task for _, task in self._loops.values())]
             for task in tasks:

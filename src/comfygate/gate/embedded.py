@@ -120,7 +120,8 @@ async def follow(ctx: Context, job_id: str, account_id: str | None) -> AsyncGene
         told: StatusEvent | None = None
         while True:
             try:
-                event = await asyncio.wait_for(watch.next(), LOOK_SECONDS)
+                async with asyncio.timeout(LOOK_SECONDS):
+                    event = await watch.next()
             except TimeoutError:
                 view = await views.get_job(ctx, job_id, account_id)
                 event = StatusEvent(view.status, view.position)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
-from comfygate.gate.context import Context
+from comfygate.gate.context import Context, heard
 from comfygate.gate.live import StatusEvent
 from comfygate.gate.relay import POSITIONS_TOPIC
 from comfygate.store import jobs as jobs_store
@@ -16,18 +14,13 @@ INTERVAL_SECONDS = 0.2
 POLL_SECONDS = 5.0
 """The safety net: how old a shown position can get when another process moved the lane."""
 
-log = structlog.get_logger(__name__)
-
 
 async def tell_positions(ctx: Context, lane: str) -> None:
     """Run for one lane until cancelled."""
     bell = ctx.bells.hang(frozenset({f"{POSITIONS_TOPIC}:{lane}"}))
     try:
         while True:
-            try:
-                await asyncio.wait_for(bell.wait(), POLL_SECONDS)
-            except TimeoutError:
-                log.debug("positions.polled", lane=lane)
+            await heard(bell, POLL_SECONDS)
             bell.clear()
             await tell_once(ctx, lane)
             await asyncio.sleep(INTERVAL_SECONDS)

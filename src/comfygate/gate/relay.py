@@ -6,14 +6,13 @@ wait for the next round and the other jobs go on.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
 
 from comfygate.domain.job import PUBLIC_STATUS, JobState
-from comfygate.gate.context import OUTBOX, Context, lane_bell
+from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.live import StatusEvent
 from comfygate.store import outbox as outbox_store
 from comfygate.store.rows import OutboxRow
@@ -39,10 +38,7 @@ async def relay(ctx: Context, subscribers: list[Subscriber]) -> None:
                 await drain(ctx, subscribers)
             except Exception as error:  # noqa: BLE001 - the loop outlives a failed round
                 log.error("relay.round_failed", error=repr(error))
-            try:
-                await asyncio.wait_for(bell.wait(), POLL_SECONDS)
-            except TimeoutError:
-                continue
+            await heard(bell, POLL_SECONDS)
     finally:
         ctx.bells.remove(bell)
 

@@ -16,7 +16,7 @@ from comfygate.comfy.errors import ComfyError
 from comfygate.comfy.wire import CancelResult, Capabilities
 from comfygate.domain.errors import Conflict
 from comfygate.domain.graph import NodeClass, node_class
-from comfygate.gate.context import OUTBOX, Context, ServerStatus, lane_bell
+from comfygate.gate.context import OUTBOX, Context, ServerStatus, heard, lane_bell
 from comfygate.gate.drive import drive
 from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
@@ -133,10 +133,7 @@ class ServerLoop:
             await self._adopt()
             while self._may_claim() and await self._cleared() and await self._claim_one():
                 pass
-            try:
-                await asyncio.wait_for(self._bell.wait(), self._ctx.rules.dispatch_poll_seconds)
-            except TimeoutError:
-                continue
+            await heard(self._bell, self._ctx.rules.dispatch_poll_seconds)
 
     def _may_claim(self) -> bool:
         return not self._stopping and self._status.up and len(self._running) < self.server.slots
@@ -212,7 +209,8 @@ class ServerLoop:
     async def _drive(self, attempt: ClaimedAttempt) -> None:
         if not self._link.channel.connected and self._status.up:
             try:
-                await asyncio.wait_for(self._link.channel.wait_connected(), CONNECT_SECONDS)
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self._link.channel.wait_connected()
             except TimeoutError:
                 self._log.warning("channel.not_connected", job=attempt.fence.job_id)
         await drive(self._ctx, self._link, attempt, trouble=self._down)
