@@ -23,7 +23,7 @@ async def test_silence_is_told() -> None:
 async def test_a_cancellation_beside_a_ring_is_not_swallowed() -> None:
     bell = asyncio.Event()
     waiting = asyncio.create_task(heard(bell, 60))
-    await asyncio.sleep(0)
+    await asyncio.to_thread(bell.is_set)
     bell.set()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
