@@ -268,6 +268,6 @@ def test_an_output_is_recorded_whole_and_bytes_with_records_stay(world: World) -
 def test_a_server_has_1_to_64_slots(world: World, slots: int) -> None:
     refused(
         world,
-        f"INSERT INTO servers VALUES ('gpu', 'http://127.0.0.1', {slots}, '[]', 0)",
+        f"INSERT INTO servers VALUES ('gpu', 'http://127.0.0.1', {slots}, '[]', 0, NULL)",
         "servers_slots_check",
     )

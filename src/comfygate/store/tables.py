@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -18,11 +19,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
     text,
 )
 
+from comfygate.domain.blame import Blame
 from comfygate.domain.credits import CREDITS_MAX, MOVES, EntryKind, HoldState
+from comfygate.domain.health import ServerState
 from comfygate.domain.job import TERMINAL, JobState
 
 metadata = MetaData(
@@ -52,6 +56,7 @@ _moves = " OR ".join(
 _of_a_job = _one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE])
 QUEUED = text("state = 'queued'")
 OPEN_ATTEMPT = text("ended_at_ms IS NULL")
+LEFT_BEHIND = text("left_behind")
 
 accounts = Table(
     "accounts",
@@ -84,7 +89,75 @@ servers = Table(
     Column("slots", Integer, nullable=False),
     Column("lanes", Text, nullable=False),
     Column("created_at_ms", BigInteger, nullable=False),
+    # Since when the operator lets it take no new job; NULL: it works.
+    Column("drained_at_ms", BigInteger),
     CheckConstraint("slots BETWEEN 1 AND 64", name="slots"),
+)
+
+# What the replica that owns a server last found out about it; all of it survives that replica.
+server_health = Table(
+    "server_health",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("version", Text, nullable=False, server_default=""),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("trips", Integer, nullable=False, server_default="0"),
+    Column("quarantined_until_at_ms", BigInteger),
+    Column("changed_at_ms", BigInteger, nullable=False),
+    CheckConstraint(_one_of("state", [state.value for state in ServerState]), name="state"),
+)
+
+# A workflow that hung on a server is not given to it again for a while.
+pair_quarantines = Table(
+    "pair_quarantines",
+    metadata,
+    Column("workflow", Text, primary_key=True),
+    Column("server", Text, primary_key=True),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("until_at_ms", BigInteger, nullable=False),
+)
+
+# How long a workflow usually runs, for the watchdog: a moving average of its successes.
+run_times = Table(
+    "run_times",
+    metadata,
+    Column("workflow", Text, primary_key=True),
+    Column("runs", BigInteger, nullable=False),
+    Column("usual_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False, index=True),
+)
+
+lanes = Table(
+    "lanes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("paused_at_ms", BigInteger),
+    # Since when no server can take a job of this lane; its jobs expire a while after.
+    Column("unable_since_at_ms", BigInteger),
+)
+
+# Who does what only one replica may do at a time: a server's slots, telling subscribers.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("until_at_ms", BigInteger, nullable=False),
+)
+
+# What operators did, by which way, and what came of it. Never changed.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("result", Text, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 jobs = Table(
@@ -106,6 +179,9 @@ jobs = Table(
     Column("started_at_ms", BigInteger),
     Column("completed_at_ms", BigInteger),
     Column("expires_at_ms", BigInteger, nullable=False),
+    # What the graph is, whatever its values: jobs of one workflow take about as long as each other.
+    Column("workflow", Text, nullable=False, server_default=""),
+    Column("retry_of", Text),
     CheckConstraint(_one_of("state", [state.value for state in JobState]), name="state"),
     CheckConstraint(_one_of("hold", [hold.value for hold in HoldState]), name="hold"),
     CheckConstraint("price >= 0 AND (price = 0) = (hold = 'none')", name="price"),
@@ -193,9 +269,16 @@ attempts = Table(
     Column("ended_at_ms", BigInteger),
     Column("outcome", Text),
     Column("cause", Text, nullable=False, server_default=""),
+    Column("blame", Text),
+    # The job does not go to this server again.
+    Column("elsewhere", Boolean, nullable=False, server_default=false()),
+    # Given up while its prompt may still be on the server: nothing else is sent there before it is gone.
+    Column("left_behind", Boolean, nullable=False, server_default=false()),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("(ended_at_ms IS NULL) = (outcome IS NULL)", name="ended"),
     CheckConstraint(_one_of("outcome", ["succeeded", "failed", "canceled", "lost"]), name="outcome"),
+    CheckConstraint(_one_of("blame", [blame.value for blame in Blame]), name="blame"),
+    CheckConstraint("NOT left_behind OR ended_at_ms IS NOT NULL", name="left_behind"),
     Index(
         "attempts_one_a_slot",
         "server",
@@ -213,6 +296,7 @@ attempts = Table(
         sqlite_where=OPEN_ATTEMPT,
         postgresql_where=OPEN_ATTEMPT,
     ),
+    Index("attempts_left_behind", "server", sqlite_where=LEFT_BEHIND, postgresql_where=LEFT_BEHIND),
 )
 
 entries = Table(
