@@ -14,7 +14,7 @@ from comfygate.domain.job import Lost
 from comfygate.gate import accounts
 from comfygate.gate.context import Context
 from comfygate.gate.submit import Submission, submit
-from comfygate.store import attempts, tables
+from comfygate.store import attempts, settle, tables
 from comfygate.store.attempts import Slot
 
 BACKLOGS = (0, 10_000, 100_000)
@@ -86,7 +86,7 @@ async def _median_claim(ctx: Context, lane: str) -> float:
         if attempt is None:
             raise RuntimeError(f"nothing to claim in lane {lane}")
         await ctx.store.run(
-            attempts.settle,
+            settle.settle,
             attempt.fence,
             Lost("given back"),
             attempts_max=10**6,

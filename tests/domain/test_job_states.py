@@ -95,14 +95,17 @@ def test_every_outcome_of_a_job_in_flight_is_a_legal_move(
 ) -> None:
     after = state_after(current, outcome, may_run_again=again)
     assert may_move(current, after)
-    assert (after is JobState.QUEUED) is (isinstance(outcome, Lost) and again and current != "canceling")
+    assert (after is JobState.QUEUED) is (
+        isinstance(outcome, Lost | Failed) and again and current != "canceling"
+    )
     assert (after is JobState.SUCCEEDED) is isinstance(outcome, Succeeded)
 
 
 @pytest.mark.parametrize("current", [JobState.CLAIMED, JobState.RUNNING])
 def test_outcomes_without_a_cancel(current: JobState) -> None:
     assert state_after(current, Succeeded(), may_run_again=True) is JobState.SUCCEEDED
-    assert state_after(current, FAILED, may_run_again=True) is JobState.FAILED
+    assert state_after(current, FAILED, may_run_again=True) is JobState.QUEUED
+    assert state_after(current, FAILED, may_run_again=False) is JobState.FAILED
     assert state_after(current, Lost("x"), may_run_again=True) is JobState.QUEUED
     assert state_after(current, Lost("x"), may_run_again=False) is JobState.FAILED
     # Somebody else stopped it on the server: its user asked for nothing, so it is not "canceled".

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from comfygate.domain import errors
 from comfygate.domain.errors import GateError, SettingsError
 from comfygate.domain.order import Place, Tier, tier_named
-from comfygate.domain.retry import SubmitPolicy, may_run_again
+from comfygate.domain.retry import SubmitPolicy
 
 TIERS = {name: Tier(name, priority, 10) for name, priority in (("regular", 100), ("black_gold", 0))}
 
@@ -39,10 +39,6 @@ def test_a_prompt_is_sent_once_and_twice_more() -> None:
         tries += 1
     assert (tries, policy.retry_seconds) == (3, 1.0)
     assert not SubmitPolicy(retries=0).may_retry(1)
-
-
-def test_a_lost_job_runs_again_until_the_last_attempt() -> None:
-    assert [may_run_again(done, 3) for done in (1, 2, 3, 4)] == [True, True, False, False]
 
 
 def every_error() -> list[type[GateError]]:

@@ -17,7 +17,7 @@ from comfygate.gate import operate
 from comfygate.gate.embedded import Gate
 from comfygate.simulator import Simulator
 from comfygate.store import accounts as accounts_store
-from comfygate.store import attempts as attempts_store
+from comfygate.store import settle as settle_store
 from tests.promises.rig import PATIENCE_SECONDS, image_graph, picture, plain_graph, settings_for
 
 
@@ -58,7 +58,7 @@ async def ended(gate: Gate, graph: dict[str, Any]) -> str:
 async def test_a_settling_write_that_fails_is_tried_again(
     gate: Gate, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
 ) -> None:
-    calls = failing_once(monkeypatch, attempts_store, "settle")
+    calls = failing_once(monkeypatch, settle_store, "settle")
     job = await gate.submit(plain_graph(), account="ann")
     [output] = await asyncio.wait_for(job.outputs(), PATIENCE_SECONDS)
     assert await output.read()
@@ -95,13 +95,13 @@ async def test_stopping_during_the_settling_write_keeps_what_was_paid_for(
     settings = settings_for(tmp_path / "g", dispatch={"stop_seconds": 0})
     settling = asyncio.Event()
     loop = asyncio.get_running_loop()
-    real = attempts_store.settle
+    real = settle_store.settle
 
     def settle(*args: Any, **kwargs: Any) -> Any:
         loop.call_soon_threadsafe(settling.set)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(attempts_store, "settle", settle)
+    monkeypatch.setattr(settle_store, "settle", settle)
     async with comfygate.open(settings) as gate:
         await operate.servers_add(gate.ctx, "one", simulator.url, ["image"])
         await gate.add_account("ann", credits=5)

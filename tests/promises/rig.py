@@ -190,6 +190,12 @@ class Gateway:
             while not any(s["up"] for s in await self.servers() if s["name"] == name):
                 await asyncio.to_thread(lambda: None)
 
+    async def until_server(self, name: str, *states: str) -> None:
+        """Wait until the server is in one of these states."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any(s["name"] == name and s["state"] in states for s in await self.servers()):
+                await asyncio.to_thread(lambda: None)
+
     async def servers(self) -> list[Json]:
         found = await self.operate("servers.list")
         return [{**server, "up": server["state"] == "up"} for server in found["servers"]]

@@ -4,8 +4,8 @@ import pytest
 
 from comfygate.domain.job import JobState, Succeeded
 from comfygate.store import attempts, jobs
-from comfygate.store.attempts import Settled
 from comfygate.store.rows import ClaimedAttempt
+from comfygate.store.settle import Settled
 from tests.store.world import NOW, World, takes
 
 RUN_OUT = -1_000

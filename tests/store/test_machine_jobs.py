@@ -14,8 +14,9 @@ from sqlalchemy import Engine
 
 from comfygate.domain.errors import Conflict, IdempotencyKeyReuse
 from comfygate.domain.job import Canceled, Failed, Fence, JobError, Lost, Outcome, Succeeded
-from comfygate.store import accounts, attempts, jobs, outbox
-from comfygate.store.attempts import Settled, Slot
+from comfygate.store import accounts, attempts, jobs, outbox, settle
+from comfygate.store.attempts import Slot
+from comfygate.store.settle import Settled
 from tests.store.books import IN_FLIGHT, ModelAccount, ModelJob, Session
 from tests.store.world import KEY_SECONDS, NOW, TIERS, World, fresh, new_job, output
 
@@ -154,7 +155,7 @@ class JobMachine(RuleBasedStateMachine):
         job = self.holder(fence)
         before = self.session.dump()
         settled = self.session.run(
-            attempts.settle, fence, OUTCOMES[outcome], outputs=(output(),),
+            settle.settle, fence, OUTCOMES[outcome], outputs=(output(),),
             attempts_max=ATTEMPTS_MAX, results_seconds=60, now_ms=NOW,
         )  # fmt: skip
         if job is None:

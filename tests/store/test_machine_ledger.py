@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from comfygate.domain.credits import CREDITS_MAX, EntryKind
 from comfygate.domain.errors import GateError, InsufficientCredits, InvalidRequest, LedgerViolation
 from comfygate.domain.job import Failed, JobError, Lost, Outcome, Succeeded
-from comfygate.store import accounts, attempts, jobs, ledger
+from comfygate.store import accounts, attempts, jobs, ledger, settle
 from comfygate.store.attempts import Slot
 from tests.store.books import ENDED, ModelAccount, ModelJob, Session
 from tests.store.world import KEY_SECONDS, NOW, TIERS, World, fresh, new_job
@@ -107,7 +107,7 @@ class LedgerMachine(RuleBasedStateMachine):
         assert attempt is not None
         job.attempt += 1
         self.session.run(
-            attempts.settle, attempt.fence, OUTCOMES[outcome],
+            settle.settle, attempt.fence, OUTCOMES[outcome],
             attempts_max=attempts_max, results_seconds=60, now_ms=NOW,
         )  # fmt: skip
         job.move(job.settled(outcome, attempts_max))

@@ -1,8 +1,8 @@
 """A replica of an older schema goes on working beside a newer one: migrations only add.
 
-`recordings/replica_0001_*.json` is every statement that a replica of schema 0001 sent for the whole life of six
-jobs (submitted, claimed, started, renewed, settled in each way, lost, expired, canceled), recorded from that
-version. It is played here against today's schema, and today's code then carries on.
+`recordings/replica_0001_*.json` is every statement that a replica of schema 0001 sent for the whole life of
+six jobs (submitted, claimed, started, renewed, settled in each way, lost, expired, canceled), recorded
+from that version. It is played here against today's schema, and today's code then carries on.
 """
 
 import json

@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 
 from comfygate.domain.credits import Balance, HoldState
 from comfygate.domain.job import Canceled, Failed, Fence, JobError, JobState, Lost, Outcome, Succeeded
-from comfygate.store import assets, attempts, jobs, outbox
-from comfygate.store.attempts import Settled
+from comfygate.store import assets, attempts, jobs, outbox, settle
 from comfygate.store.rows import ClaimedAttempt
+from comfygate.store.settle import Settled
 from tests.store.world import NOW, Waiter, World, blob, fresh, output
 
 ERROR = JobError("node_error", "Node 3 failed.", "3", "KSampler")
@@ -238,9 +238,7 @@ class TestSettlingBesideOthers:
     """Two transactions on one job, on PostgreSQL, in the orders that matter."""
 
     def settle(self, conn: Connection, fence: Fence, outcome: Outcome) -> Settled:
-        return attempts.settle(
-            conn, fence, outcome, outputs=(), attempts_max=3, results_seconds=60, now_ms=NOW
-        )
+        return settle.settle(conn, fence, outcome, outputs=(), attempts_max=3, results_seconds=60, now_ms=NOW)
 
     def test_two_settle_at_once_and_one_counts(self, pg_world: World) -> None:
         account_id = pg_world.account(credits=10)

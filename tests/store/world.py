@@ -12,10 +12,11 @@ from sqlalchemy import Connection, Row, select, text
 from comfygate.domain.credits import Balance
 from comfygate.domain.job import Fence, JobState, Outcome, Succeeded
 from comfygate.domain.order import Tier
-from comfygate.store import accounts, assets, attempts, jobs, ledger, outbox
-from comfygate.store.attempts import Settled, Slot
+from comfygate.store import accounts, assets, attempts, jobs, ledger, outbox, settle
+from comfygate.store.attempts import Slot
 from comfygate.store.engine import schema_engine
 from comfygate.store.rows import AssetRow, BlobRow, ClaimedAttempt, JobInput, JobRow, NewJob, NewOutput
+from comfygate.store.settle import Settled
 from comfygate.store.tables import metadata
 
 P = ParamSpec("P")
@@ -152,7 +153,7 @@ class World:
         now_ms: int = NOW + 5,
     ) -> Settled:
         return self.run(
-            attempts.settle,
+            settle.settle,
             fence,
             outcome,
             outputs=outputs,

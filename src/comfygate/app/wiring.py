@@ -9,7 +9,8 @@ import random
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -20,10 +21,13 @@ from comfygate.assets.blobs import BlobStore
 from comfygate.comfy.address import ServerAddress
 from comfygate.comfy.channel import Channel
 from comfygate.comfy.client import ComfyClient
+from comfygate.comfy.restart import RestartHook
 from comfygate.comfy.wire import Timeouts
 from comfygate.domain.errors import Conflict, SettingsError
+from comfygate.domain.health import HealthLimits
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
+from comfygate.domain.watchdog import Patience
 from comfygate.gate.context import Context
 from comfygate.gate.dispatcher import Connect
 from comfygate.gate.embedded import Gate
@@ -56,7 +60,14 @@ def rules_of(settings: Settings) -> Rules:
         file_inputs=settings.file_inputs,
         limits=Limits(**{name: getattr(given, name) for name in Limits.__slots__}),
         submit=SubmitPolicy(settings.comfy.submit_retries, settings.comfy.submit_retry_seconds),
+        health=HealthLimits(
+            settings.dispatch.failures_max,
+            settings.dispatch.quarantine_seconds,
+            settings.dispatch.quarantine_seconds_max,
+        ),
+        patience=Patience(**settings.watchdog.model_dump()),
         attempts_max=settings.dispatch.attempts_max,
+        unable_seconds_max=settings.dispatch.unable_seconds_max,
         comfy_poll_seconds=settings.comfy.poll_seconds,
         probe_seconds=settings.comfy.probe_seconds,
         lost_after_seconds=settings.comfy.lost_after_seconds,
@@ -168,9 +179,21 @@ def connector(settings: Settings, session: aiohttp.ClientSession) -> Connect:
             name=server.name,
             client=ComfyClient(address, session=session, timeouts=timeouts),
             channel=Channel(address, session=session, rng=random.Random()),  # noqa: S311 - jitter, no secret
+            restart=_restart(settings, server.name, session),
         )
 
     return connect
+
+
+def _restart(
+    settings: Settings, name: str, session: aiohttp.ClientSession
+) -> Callable[[], Awaitable[None]] | None:
+    """The operator's way to start this ComfyUI anew, if the settings have one."""
+    hook = settings.server_hooks.get(name)
+    if hook is None:
+        return None
+    url = hook.restart_url.get_secret_value() if hook.restart_url is not None else ""
+    return partial(RestartHook(hook.restart_command, url).run, session)
 
 
 @contextlib.asynccontextmanager

@@ -88,6 +88,8 @@ class Channel:
         self._connected = asyncio.Event()
         self._listeners: dict[str, list[Feed]] = {}
         self._running_prompt_id: str | None = None
+        self.dropped = asyncio.Event()
+        """Set whenever the socket drops; whoever waits for it clears it."""
 
     @property
     def client_id(self) -> str | None:
@@ -117,6 +119,13 @@ class Channel:
             feeds.remove(feed)
             if not feeds:
                 del self._listeners[prompt_id]
+
+    def doubt(self) -> None:
+        """Have every listener look at the server itself: what the socket said, or did not say, may be
+        void."""
+        for feeds in self._listeners.values():
+            for feed in feeds:
+                feed.put(SocketLost())
 
     async def run(self) -> None:
         """Stay connected until cancelled. Raises nothing else: trouble is logged and tried again."""
@@ -227,9 +236,8 @@ class Channel:
         self._running_prompt_id = None
         self._connected.clear()
         if was_connected:
-            for feeds in self._listeners.values():
-                for feed in feeds:
-                    feed.put(SocketLost())
+            self.dropped.set()
+            self.doubt()
 
 
 async def _refuse_redirect(

@@ -186,6 +186,10 @@ class ComfyClient:
         located, _record = await self.locate(prompt_id)
         return located
 
+    async def free(self) -> None:
+        """Have the server drop its models and cache from memory, before the next prompt it runs."""
+        await self._transport.post_json("free", body={"unload_models": True, "free_memory": True})
+
     async def forget(self, prompt_id: str) -> None:
         """Remove our own entry from the server's history; silent if it is not there."""
         await self._transport.post_json("history", body={"delete": [prompt_id]})

@@ -21,6 +21,7 @@ GateError
 │   └── TooManyStreams
 ├── InsufficientCredits
 ├── ServerTrouble               a ComfyUI, the store or the disk failed us
+│   └── StoreTrouble            the database does not answer, or cannot write
 ├── LedgerViolation             a money rule was about to be broken: our bug, nothing was written
 └── SettingsError               the configuration cannot be used
 """
@@ -181,6 +182,12 @@ class ServerTrouble(GateError):
 
     code = "upstream_error"
     next_step = "Try again; if it stays, tell the operator."
+
+
+class StoreTrouble(ServerTrouble):
+    """The database cannot be reached or cannot write now; nothing is known of what was being written."""
+
+    next_step = "Try again in a few seconds."
 
 
 class LedgerViolation(GateError):

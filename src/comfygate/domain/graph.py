@@ -8,12 +8,15 @@ Link and node shapes as ComfyUI's own `execution.py` reads them (seen on 0.3.64)
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from comfygate.domain.errors import InvalidWorkflow, MissingAsset, WorkflowFormatUi
+from comfygate.domain.evidence import MODEL_FILE
 
 VALUE_DEPTH_MAX = 32
 """Deepest nesting of lists and objects inside one input value."""
@@ -269,6 +272,26 @@ def _asset_id(node: Node, path: Path, reference: Mapping[str, Any]) -> str:
         f"node {node.id} ({node.class_type}), field {field!r}: a {ASSET_TYPE} reference needs info.id",
         details={"node_errors": {node.id: [{"field": field, "reason": "missing_asset_id"}]}},
     )
+
+
+def workflow_digest(graph: Graph) -> str:
+    """What the graph is, whatever its values: node classes, links, and the model files it names.
+
+    Two jobs of one digest take about as long as each other, and hang alike. 16 hex digits.
+    """
+    shape = {
+        node.id: [
+            node.class_type,
+            {
+                field: value
+                for field, value in sorted(node.inputs.items())
+                if is_link(value) or (isinstance(value, str) and MODEL_FILE.search(value))
+            },
+        ]
+        for node in graph.nodes.values()
+    }
+    text = json.dumps(shape, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def lane_candidates(graph: Graph, output_nodes: Mapping[str, str]) -> frozenset[str]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, assert_never
 
+from comfygate.domain.blame import Blame
+
 
 class JobState(StrEnum):
     """Internal states; see `public_status` for what users see."""
@@ -91,10 +93,12 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The attempt failed for good; the hold is released. `cause` is for the operator only."""
+    """The attempt came to an end without success. `blame` decides whether the job is tried again; if not, its
+    user reads `error`. `cause` is for the operator only."""
 
     error: JobError
     cause: str = ""
+    blame: Blame = Blame.WORKFLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,11 @@ class Canceled:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The server no longer knows the prompt: the job goes back to its place, without blame."""
+    """The attempt ended without a word on the job itself: it goes back to its place, and no server is
+    blamed."""
 
     cause: str
+    blame: Blame = Blame.SERVER_LOST
 
 
 Outcome = Succeeded | Failed | Canceled | Lost
@@ -121,11 +127,9 @@ def state_after(current: JobState, outcome: Outcome, *, may_run_again: bool) -> 
     match outcome:
         case Succeeded():
             return JobState.SUCCEEDED
-        case Failed():
-            return JobState.CANCELED if current is JobState.CANCELING else JobState.FAILED
         case Canceled():
             return JobState.CANCELED if current is JobState.CANCELING else JobState.FAILED
-        case Lost():
+        case Failed() | Lost():
             if current is JobState.CANCELING:
                 return JobState.CANCELED
             return JobState.QUEUED if may_run_again else JobState.FAILED

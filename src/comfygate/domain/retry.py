@@ -15,8 +15,3 @@ class SubmitPolicy:
     def may_retry(self, tries_done: int) -> bool:
         """Whether a further try is allowed after `tries_done` tries."""
         return tries_done <= self.retries
-
-
-def may_run_again(attempts_done: int, attempts_max: int) -> bool:
-    """Whether a job whose attempt was lost goes back to its lane, or fails with a refund."""
-    return attempts_done < attempts_max

@@ -9,8 +9,11 @@ from typing import Any
 
 from comfygate.comfy.errors import ComfyError, PromptRejected, ServerUnreachable
 from comfygate.comfy.wire import Located
+from comfygate.domain.blame import Blame
+from comfygate.domain.errors import BlobNotFound, ServerTrouble
 from comfygate.domain.job import Canceled, Failed, JobError, JobState, Lost, Outcome
 from comfygate.gate import verdict
+from comfygate.gate.patience import surely_read
 from comfygate.gate.run import NoLongerOurs, Run
 from comfygate.gate.stage import InputGone, Staged, stage
 from comfygate.store import attempts as attempts_store
@@ -49,14 +52,19 @@ async def _send_once(run: Run) -> Outcome | None:
         run.dropped = await _post(run, run.staged)
     except PromptRejected as refusal:
         return verdict.rejected(refusal)
-    except InputGone as error:
-        return Failed(JobError("input_gone", "An input file is no longer there."), cause=str(error))
+    except (InputGone, BlobNotFound) as error:
+        sentence = "An input file is no longer there."
+        return Failed(JobError("input_gone", sentence), cause=str(error), blame=Blame.INPUT)
+    except ServerTrouble as error:
+        # Raised by our own storage while staging, so nothing was sent.
+        return Lost(f"an input could not be read: {error}", Blame.STORAGE)
     except ServerUnreachable:
         raise
     except ComfyError as error:
         run.log.error("server.refused", error=str(error))
         if run.in_doubt:
-            run.link.abandoned.add(prompt_id)
+            run.give_up()
+        run.trouble(str(error))
         return verdict.refused_by_server(str(error))
     if run.dropped:
         run.log.warning("prompt.outputs_dropped", nodes=sorted(run.dropped))
@@ -78,12 +86,18 @@ async def _post(run: Run, staged: Staged) -> Mapping[str, Any]:
     except ServerUnreachable as error:
         run.in_doubt = doubted or error.maybe_accepted
         raise
+    run.link.numbered(sent.number)
     return sent.node_errors
 
 
 async def _must_stop(run: Run) -> bool:
-    """Whether the job was canceled meanwhile. Raises NoLongerOurs when the attempt is somebody else's."""
-    state = await run.ctx.store.read(attempts_store.still_ours, run.attempt.fence, run.ctx.owner)
+    """Whether the job was canceled meanwhile. Raises NoLongerOurs when the attempt is somebody else's.
+
+    Waits while our lease is not surely in force: a process that was frozen must not send what another replica
+    may have begun.
+    """
+    await run.ctx.lease.held()
+    state = await surely_read(run.ctx, attempts_store.still_ours, run.attempt.fence, run.ctx.owner)
     if state is None:
         raise NoLongerOurs
     return state is JobState.CANCELING
@@ -100,7 +114,7 @@ async def resume(run: Run) -> Outcome | None:
             unknown_before = False
             run.log.warning("attempt.server_silent", error=str(error))
             if asyncio.get_running_loop().time() >= deadline:
-                run.link.abandoned.add(run.attempt.prompt_id)
+                run.give_up()
                 return Lost(f"the server stayed out of reach: {error}")
             await asyncio.sleep(run.ctx.rules.comfy_poll_seconds)
             continue

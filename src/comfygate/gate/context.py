@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from comfygate.assets.blobs import BlobStore
 from comfygate.domain.graph import NodeClass
+from comfygate.domain.health import ServerState
 from comfygate.gate.live import Live
 from comfygate.gate.rules import Rules
 from comfygate.store.engine import Store
@@ -59,15 +60,44 @@ def lane_bell(lane: str) -> str:
     return f"lane:{lane}"
 
 
+class Lease:
+    """How long this process may surely act on what it owns, by its own monotonic clock: counted from
+    before the renewal was sent, so it ends here no later than in the database."""
+
+    def __init__(self) -> None:
+        self._until = float("-inf")
+        self._renewed = asyncio.Event()
+
+    def renewed(self, until: float) -> None:
+        """The leases are ours until then, by the event loop's clock."""
+        self._until = until
+        self._renewed.set()
+
+    @property
+    def in_force(self) -> bool:
+        return asyncio.get_running_loop().time() < self._until
+
+    async def held(self) -> None:
+        """Wait until the leases are in force."""
+        while not self.in_force:
+            self._renewed.clear()
+            await self._renewed.wait()
+
+
 @dataclass(slots=True)
 class ServerStatus:
     """What this process knows of one server right now."""
 
-    up: bool = False
+    state: ServerState = ServerState.DOWN
     version: str = ""
     last_error: str = ""
     running: int = 0
     lanes: tuple[str, ...] = ()
+
+    @property
+    def up(self) -> bool:
+        """Whether it takes jobs."""
+        return self.state in {ServerState.UP, ServerState.SUSPECT}
 
 
 @dataclass(slots=True)
@@ -102,6 +132,7 @@ class Context:
     owner: str
     live: Live
     bells: Bells = field(default_factory=Bells)
+    lease: Lease = field(default_factory=Lease)
     fleet: Fleet = field(default_factory=Fleet)
     cancels: dict[str, asyncio.Event] = field(default_factory=dict)
     secrets_of_jobs: dict[str, Mapping[str, str]] = field(default_factory=dict)

@@ -1,31 +1,37 @@
-"""A loop for every configured server, each independent of the others: a stuck video server delays no image.
+"""A loop for every server that this process owns, each independent of the others: a stuck video server delays
+no image.
 
-Also renews the leases of everything that runs here, and hears of cancels that another process accepted.
+A server belongs to one replica at a time, by a lease. This process keeps the leases it has, takes those that
+are free or have run out, and hears of cancels that another process accepted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
 
 from comfygate.domain.errors import GateError
 from comfygate.gate.context import SERVERS, Context, heard
 from comfygate.gate.run import Link
-from comfygate.gate.server_loop import ServerLoop
+from comfygate.gate.server_loop import ServerLoop, lease_name
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
+from comfygate.store import leases as leases_store
+from comfygate.store.engine import Connection
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 Connect = Callable[[ServerRow], Link]
 SERVERS_POLL_SECONDS = 10.0
+RENEWALS_A_LEASE = 3
+"""How often leases are renewed, and free ones looked for, within the life of one."""
 
 log = structlog.get_logger(__name__)
 
 
 class Dispatcher:
-    """Starts, replaces and stops the loops of the servers as the configured list changes."""
+    """Starts, replaces and stops the loops of the servers as leases come and go and the list changes."""
 
     def __init__(self, ctx: Context, connect: Connect) -> None:
         self._ctx = ctx
@@ -34,20 +40,20 @@ class Dispatcher:
         self._bell = ctx.bells.hang(frozenset({SERVERS}))
         self._left_open: dict[str, list[ClaimedAttempt]] = {}
         self._stopping = False
+        self._first = True
 
     async def run(self) -> None:
         """Until cancelled; running attempts are then left for adoption."""
-        leases = asyncio.create_task(keep_leases(self._ctx))
         try:
             while True:
                 self._bell.clear()
                 try:
-                    await self._follow_list()
-                except Exception as error:  # noqa: BLE001 - the servers' loops outlive a failed look at the list
-                    log.error("servers.not_read", error=repr(error))
-                await heard(self._bell, SERVERS_POLL_SECONDS)
+                    await self._one_round()
+                except Exception as error:  # noqa: BLE001 - the servers' loops outlive a failed round
+                    log.error("leases.not_renewed", error=repr(error))
+                await heard(self._bell, self._ctx.rules.lease_seconds / RENEWALS_A_LEASE)
         finally:
-            tasks = [leases, *(task for _, task in self._loops.values())]
+            tasks = [task for _, task in self._loops.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -58,15 +64,38 @@ class Dispatcher:
         self._stopping = True
         await asyncio.gather(*(loop.drained() for loop, _ in self._loops.values()))
 
-    async def _follow_list(self) -> None:
-        if self._stopping:
-            return
-        wanted = {server.name: server for server in await self._ctx.store.read(accounts_store.list_servers)}
+    async def _one_round(self) -> None:
+        """Renew what is ours, take what is free, run just these servers, and hear of cancels."""
+        ctx = self._ctx
+        wanted = {server.name: server for server in await ctx.store.read(accounts_store.list_servers)}
+        # While draining nothing new is taken on, but what still runs must stay ours.
+        names = self._loops.keys() if self._stopping else wanted.keys()
+        began = asyncio.get_running_loop().time()
+        ours = await ctx.store.run(
+            own,
+            ctx.owner,
+            sorted(names),
+            ctx.lease_ms,
+            ctx.now_ms(),
+            # SQLite is opened by one process at a time, so whoever else has a lease is dead.
+            alone=self._first and ctx.store.dialect == "sqlite",
+        )
+        ctx.lease.renewed(began + ctx.rules.lease_seconds)
+        self._first = False
+        if not self._stopping:
+            await self._follow_list({name: server for name, server in wanted.items() if name in ours})
+        for job_id in await ctx.store.read(attempts_store.canceling_of, ctx.owner):
+            signal = ctx.cancels.get(job_id)
+            if signal is not None:
+                signal.set()
+
+    async def _follow_list(self, wanted: dict[str, ServerRow]) -> None:
         for name, (loop, task) in list(self._loops.items()):
             if wanted.get(name) != loop.server:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-                self._left_open[name] = loop.left_open()
+                # Of a server that another replica took over nothing is left to us.
+                self._left_open[name] = loop.left_open() if name in wanted else []
                 del self._loops[name]
         for name, server in wanted.items():
             if name not in self._loops:
@@ -91,15 +120,21 @@ class Dispatcher:
         )
 
 
-async def keep_leases(ctx: Context) -> None:
-    """Renew our leases three times within their life, until cancelled."""
-    while True:
-        try:
-            await ctx.store.run(attempts_store.renew, ctx.owner, ctx.lease_ms, ctx.now_ms())
-            for job_id in await ctx.store.read(attempts_store.canceling_of, ctx.owner):
-                signal = ctx.cancels.get(job_id)
-                if signal is not None:
-                    signal.set()
-        except Exception as error:  # noqa: BLE001 - the loop outlives a failed round
-            log.error("leases.not_renewed", error=repr(error))
-        await asyncio.sleep(ctx.rules.lease_seconds / 3)
+def own(
+    conn: Connection, owner: str, servers: Iterable[str], lease_ms: int, now_ms: int, *, alone: bool
+) -> frozenset[str]:
+    """Renew or take the leases of these servers, and of our attempts with them. The servers that are ours
+    now."""
+    if alone:
+        leases_store.release_others(conn, owner)
+    ours = frozenset(
+        name for name in servers if leases_store.take(conn, lease_name(name), owner, lease_ms, now_ms)
+    )
+    attempts_store.renew(conn, owner, lease_ms, now_ms)
+    return ours
+
+
+def let_go(conn: Connection, owner: str) -> None:
+    """This process stops: others need not wait for its leases to run out."""
+    leases_store.release_all(conn, owner)
+    attempts_store.let_go(conn, owner)

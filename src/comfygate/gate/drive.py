@@ -14,6 +14,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from contextlib import AsyncExitStack, aclosing
+from typing import Any
 
 import structlog
 
@@ -35,7 +36,8 @@ from comfygate.comfy.watch import (
     watch,
 )
 from comfygate.comfy.wire import CancelResult, HistoryRecord
-from comfygate.domain.errors import PayloadTooLarge
+from comfygate.domain.blame import Blame
+from comfygate.domain.errors import PayloadTooLarge, ServerTrouble
 from comfygate.domain.graph import expected_outputs
 from comfygate.domain.job import Canceled, Failed, JobError, JobState, Lost, Outcome, Succeeded
 from comfygate.gate import verdict
@@ -43,8 +45,10 @@ from comfygate.gate.begin import begin, resume
 from comfygate.gate.collect import collect
 from comfygate.gate.context import OUTBOX, Context
 from comfygate.gate.live import PreviewEvent, ProgressEvent
+from comfygate.gate.patience import surely_run
 from comfygate.gate.run import Link, NoLongerOurs, Run
 from comfygate.gate.settle import settle, throw_away
+from comfygate.gate.watchdog import put_an_end, until_it_hangs
 from comfygate.store import attempts as attempts_store
 from comfygate.store.rows import ClaimedAttempt
 
@@ -53,10 +57,18 @@ COLLECT_TRIES_MAX = 3
 log = structlog.get_logger(__name__)
 
 
-async def drive(ctx: Context, link: Link, attempt: ClaimedAttempt, *, trouble: Callable[[str], None]) -> None:
+async def drive(
+    ctx: Context,
+    link: Link,
+    attempt: ClaimedAttempt,
+    *,
+    trouble: Callable[[str], None],
+    stuck: Callable[[str], None],
+) -> Outcome | None:
     """Bring an attempt to its outcome and settle it. Cancelling this task leaves the attempt for adoption.
 
-    `trouble` hears, before the job is settled, that the server could not be reached to take it.
+    `trouble` hears, before the job is settled, that the server could not be reached to take it; `stuck`, that
+    a prompt cannot be got off it. Gives the outcome; None when the attempt was no longer ours.
     """
     job_id = attempt.fence.job_id
     # A fresh one for each attempt: an earlier one of the job may still be ending.
@@ -71,6 +83,7 @@ async def drive(ctx: Context, link: Link, attempt: ClaimedAttempt, *, trouble: C
         attempt,
         cancel,
         trouble,
+        stuck,
         log.bind(server=link.name, lane=attempt.lane),
     )
     try:
@@ -79,6 +92,9 @@ async def drive(ctx: Context, link: Link, attempt: ClaimedAttempt, *, trouble: C
     except NoLongerOurs:
         run.log.warning("attempt.not_ours")
         await throw_away(run)
+        return None
+    else:
+        return outcome
     finally:
         # Cancelled in the middle, what was fetched is not thrown away here: the settling write may have been
         # committed all the same. What no row refers to is swept up later.
@@ -96,25 +112,36 @@ async def _outcome(run: Run) -> Outcome:
                 return early
             canceler = asyncio.create_task(_cancel_when_asked(run))
             stack.push_async_callback(_ended, canceler)
-            return await _follow(run, feed)
+            return await _followed(run, feed, stack)
     except NoLongerOurs:
         raise
     except ProtocolError as error:
         run.log.error("server.not_understood", error=str(error))
-        run.link.abandoned.add(run.attempt.prompt_id)
-        return Failed(
-            JobError("server_not_understood", "The server gave an answer that cannot be read."), str(error)
-        )
+        run.give_up()
+        return verdict.not_understood(str(error))
     except Exception as error:
         # Our own bug must not keep a slot or a hold for ever: the job goes back, a limited number of times.
         run.log.exception("attempt.broke")
-        run.link.abandoned.add(run.attempt.prompt_id)
-        return Lost(f"internal error: {error!r}")
+        run.give_up()
+        return Lost(f"internal error: {error!r}", Blame.OUR_BUG)
 
 
-async def _ended(task: asyncio.Task[None]) -> None:
+async def _ended(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def _followed(run: Run, feed: Feed, stack: AsyncExitStack) -> Outcome:
+    """Follow the prompt to its end, unless it hangs before."""
+    run.sign_of_life()
+    following = asyncio.create_task(_follow(run, feed))
+    stack.push_async_callback(_ended, following)
+    guarding = asyncio.create_task(until_it_hangs(run))
+    stack.push_async_callback(_ended, guarding)
+    await asyncio.wait({following, guarding}, return_when=asyncio.FIRST_COMPLETED)
+    if following.done():
+        return following.result()
+    return await put_an_end(run, following, guarding.result())
 
 
 async def _follow(run: Run, feed: Feed) -> Outcome:
@@ -131,8 +158,11 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
     )
     async with aclosing(events):
         async for event in events:
+            if not isinstance(event, Unreachable | Finished | Vanished):
+                run.sign_of_life()
             match event:
                 case Started():
+                    run.is_running = True
                     await _mark_started(run)
                 case NodeProgress():
                     run.ctx.live.publish(job_id, _progress(event))
@@ -140,9 +170,10 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
                     preview = PreviewEvent(event.node_id or "", event.content_type, event.data)
                     run.ctx.live.publish(job_id, preview)
                 case Unreachable(since_seconds=since) if since > run.ctx.rules.lost_after_seconds:
-                    run.link.abandoned.add(run.attempt.prompt_id)
+                    run.give_up()
                     return Lost(f"the server stayed out of reach for {since:.0f} s")
                 case Finished(record=record):
+                    run.is_running = False
                     return await _conclude(run, record)
                 case Vanished():
                     return _or_dropped(run, Lost("the server no longer knows the prompt"))
@@ -169,7 +200,7 @@ def _progress(event: NodeProgress) -> ProgressEvent:
 
 
 async def _mark_started(run: Run) -> None:
-    if await run.ctx.store.run(attempts_store.mark_started, run.attempt.fence, run.ctx.now_ms()):
+    if await surely_run(run.ctx, attempts_store.mark_started, run.attempt.fence, run.ctx.now_ms()):
         run.ctx.bells.ring(OUTBOX)
         run.log.info("attempt.started")
 
@@ -186,7 +217,8 @@ async def _conclude(run: Run, record: HistoryRecord) -> Outcome:
     outputs = {
         n.id for n in graph.nodes.values() if n.class_type in classes and classes[n.class_type].is_output
     }
-    judged = verdict.ended(record, expected, asked=expected | outputs)
+    with_files = frozenset(item.node_id for item in run.attempt.inputs)
+    judged = verdict.ended(record, expected, asked=expected | outputs, with_files=with_files)
     if not isinstance(judged, Succeeded):
         return judged
     return await _fetch(run, record)
@@ -197,13 +229,15 @@ async def _fetch(run: Run, record: HistoryRecord) -> Outcome:
         try:
             await collect(run.ctx, run.link.client, record, run.kept.append)
         except PayloadTooLarge as error:
-            return Failed(JobError("output_too_large", error.message), cause=error.message)
-        except (ServerUnreachable, OutputUnavailable) as error:
+            return Failed(JobError("output_too_large", error.message), error.message, Blame.POLICY)
+        except (ServerUnreachable, OutputUnavailable, ServerTrouble) as error:
             await throw_away(run)
             run.log.warning("outputs.fetch_failed", tries=tries, error=str(error))
             if tries >= COLLECT_TRIES_MAX:
-                return Lost(f"its outputs could not be fetched: {error}")
-            await asyncio.sleep(run.ctx.rules.submit.retry_seconds)
+                # Our own disk is no server's fault: lost, not failed.
+                blame = Blame.STORAGE if isinstance(error, ServerTrouble) else Blame.SERVER_LOST
+                return Lost(f"its outputs could not be fetched: {error}", blame)
+            await asyncio.sleep(run.ctx.rules.submit.retry_seconds * tries)
         else:
             return Succeeded()
     raise AssertionError("unreachable: itertools.count does not end")

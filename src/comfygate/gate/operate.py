@@ -188,7 +188,7 @@ def _server(ctx: Context, server: ServerRow) -> Json:
         "url": server.url,
         "lanes": list(server.lanes),
         "slots": server.slots,
-        "state": "unknown" if status is None else "up" if status.up else "down",
+        "state": "unknown" if status is None else status.state.value,
         "running": status.running if status else 0,
         "version": status.version if status else "",
         "last_error": status.last_error if status else "",

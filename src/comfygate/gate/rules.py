@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from comfygate.domain.health import HealthLimits
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
+from comfygate.domain.watchdog import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,15 @@ class Rules:
     file_inputs: Mapping[str, Sequence[str]]
     limits: Limits = field(default_factory=Limits)
     submit: SubmitPolicy = field(default_factory=SubmitPolicy)
+    health: HealthLimits = field(default_factory=HealthLimits)
+    patience: Patience = field(default_factory=Patience)
     attempts_max: int = 3
     comfy_poll_seconds: float = 3.0
     probe_seconds: float = 15.0
     lost_after_seconds: float = 120.0
     dispatch_poll_seconds: float = 2.0
-    lease_seconds: float = 30.0
+    unable_seconds_max: float = 3600.0
+    lease_seconds: float = 10.0
     stop_seconds: float = 30.0
     idempotency_seconds: int = 86_400
     retry_after_seconds: int = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,16 +18,30 @@ from comfygate.gate.stage import Staged
 from comfygate.store.rows import ClaimedAttempt, NewOutput
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Link:
     """One server as its attempts use it."""
 
     name: str
     client: ComfyClient
     channel: Channel
+    restart: Callable[[], Awaitable[None]] | None = None
+    """How the operator has this ComfyUI started anew, if there is a way."""
     abandoned: set[str] = field(default_factory=set)
     """Prompts that were given up and may still be on the server: they must be gone before anything is
     sent."""
+    number: int = -1
+    """The largest number that the server gave a prompt of ours: one below it comes from a new process."""
+    was_restarted: Callable[[], None] = lambda: None
+    """Told when the number fell."""
+
+    def numbered(self, number: int) -> None:
+        """A prompt was taken under `number`. If ComfyUI was restarted, all that wait for an earlier one
+        look."""
+        restarted, self.number = number < self.number, number
+        if restarted:
+            self.channel.doubt()
+            self.was_restarted()
 
 
 class NoLongerOurs(Exception):
@@ -43,15 +57,32 @@ class Run:
     attempt: ClaimedAttempt
     cancel: asyncio.Event
     trouble: Callable[[str], None]
+    stuck: Callable[[str], None]
     log: structlog.typing.FilteringBoundLogger
     dropped: Mapping[str, Any] = field(default_factory=dict)
     kept: list[NewOutput] = field(default_factory=list)
 
+    heard_at: float = 0.0
+    """When the prompt last gave a sign of life, by the event loop's clock."""
+    is_running: bool = False
+    """Whether ComfyUI is known to work on it now: before that, and while its outputs are fetched, it cannot
+    hang."""
+    left_behind: bool = False
+    """Whether the prompt may still be on the server although the attempt ends."""
     staged: Staged | None = None
     in_doubt: bool = False
     """Whether a prompt may be on the server although no answer said so."""
     sent_as: str | None = None
     """The client id that the prompt was sent under; None when that is not known."""
+
+    def give_up(self) -> None:
+        """The attempt ends without knowing what becomes of its prompt: nothing is sent there before it is
+        gone."""
+        self.left_behind = True
+        self.link.abandoned.add(self.attempt.prompt_id)
+
+    def sign_of_life(self) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
 
     def graph(self) -> Graph:
         return parse_graph(json.loads(self.attempt.graph), nodes_max=self.ctx.rules.limits.graph_nodes_max)

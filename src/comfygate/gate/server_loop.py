@@ -1,7 +1,9 @@
-"""One server: is it there, what can it do, and is a slot of it free while work waits.
+"""One server: what is it, and is a slot of it open while work waits.
 
 The loop has one await point. It is woken by submissions and by its own attempts ending; the poll is only the
-safety net. A server that does not answer its probe takes no new job, so it cannot burn through the queue.
+safety net. It runs in the one replica that holds the server's lease. What the server is given follows from
+its health (`domain/health.py`): evidence comes from probes, from the socket, and from the attempts
+themselves.
 """
 
 from __future__ import annotations
@@ -13,10 +15,14 @@ from dataclasses import replace
 import structlog
 
 from comfygate.comfy.errors import ComfyError
-from comfygate.comfy.wire import CancelResult, Capabilities
+from comfygate.comfy.wire import CancelResult
+from comfygate.domain.blame import CONSEQUENCES
 from comfygate.domain.errors import Conflict
 from comfygate.domain.graph import NodeClass, node_class
-from comfygate.gate.context import OUTBOX, Context, ServerStatus, heard, lane_bell
+from comfygate.domain.health import Answered, JobBlamed, JobSucceeded, Restarted, Silent, Stuck
+from comfygate.domain.job import Failed, Outcome, Succeeded
+from comfygate.gate.condition import Condition
+from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.drive import drive
 from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
@@ -26,9 +32,14 @@ from comfygate.store.rows import ClaimedAttempt, ServerRow
 CONNECT_SECONDS = 2.0
 """How long a job waits for the server's socket before it is sent and watched by polling alone."""
 DOWN_PROBE_SECONDS = 1.0
-"""Between two probes of a server that is down."""
+"""Between two probes of a server that does not answer."""
 
 log = structlog.get_logger(__name__)
+
+
+def lease_name(server: str) -> str:
+    """The lease that the one replica has which gives work to this server."""
+    return f"server:{server}"
 
 
 class ServerLoop:
@@ -41,29 +52,31 @@ class ServerLoop:
         self.server = server
         self._link = link
         self._bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in server.lanes))
-        self._running: dict[int, asyncio.Task[None]] = {}
+        self._running: dict[int, asyncio.Task[Outcome | None]] = {}
         self._attempts: dict[int, ClaimedAttempt] = {}
         self._inherited = tuple(inherited)
         self._forgetting: set[asyncio.Task[None]] = set()
         self._adopt_at = 0.0
         self._elsewhere: set[int] = set()
-        self._status = ServerStatus(lanes=server.lanes)
+        self._condition = Condition(ctx, server)
         self._stopping = False
+        self._free_first = False
+        self._look_now = asyncio.Event()
         self._log = log.bind(server=server.name)
-        self._checked = asyncio.Event()
-        ctx.fleet.status[server.name] = self._status
+        link.was_restarted = self._restarted
 
     async def run(self) -> None:
         """Until cancelled; then running attempts are left for adoption."""
         tasks = [
             asyncio.create_task(self._forever(self._link.channel.run), name="socket"),
             asyncio.create_task(self._forever(self._probe_loop), name="probe"),
+            asyncio.create_task(self._forever(self._socket_loop), name="socket drops"),
             asyncio.create_task(self._forever(self._claim_loop), name="claim"),
         ]
         try:
             await asyncio.gather(*tasks)
         finally:
-            tasks += [*self._running.values(), *self._forgetting]
+            tasks += [*self._running.values(), *self._forgetting]  # type: ignore[list-item]  # any tasks
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -94,39 +107,69 @@ class ServerLoop:
             await asyncio.sleep(DOWN_PROBE_SECONDS)
 
     async def _probe_loop(self) -> None:
+        await self._condition.load()
         while True:
+            self._look_now.clear()
             await self._probe()
-            self._checked.set()
-            up = self._status.up
-            await asyncio.sleep(self._ctx.rules.probe_seconds if up else DOWN_PROBE_SECONDS)
+            await self._condition.keep()
+            await heard(self._look_now, self._until_probe())
+
+    def _until_probe(self) -> float:
+        """Seconds: soon for a server that does not answer, and right when a quarantine is over."""
+        if not self._condition.answers:
+            return DOWN_PROBE_SECONDS
+        wait = self._ctx.rules.probe_seconds
+        until = self._condition.quarantined_until_at_ms
+        if until is None:
+            return wait
+        return min(wait, max((until - self._ctx.now_ms()) / 1000, 0.0) + 0.01)
 
     async def _probe(self) -> None:
-        was_up = self._status.up
+        """Look deeper than an open port: version, what waits, and (when it comes back) what it can run."""
+        knew = self._condition.answers
         try:
             found = await self._link.client.probe()
-            if not was_up:
+            await self._link.client.queue_depth()
+            if not knew:
                 self._ctx.fleet.classes[self.server.name] = await self._classes()
         except ComfyError as error:
-            self._down(str(error))
+            self._see(Silent(str(error)))
             return
-        self._up(found, was_up=was_up)
+        self._condition.status.version = found.version
+        self._see(Answered())
 
     async def _classes(self) -> dict[str, NodeClass]:
         described = await self._link.client.object_info()
         return {name: node_class(body) for name, body in described.items() if isinstance(body, dict)}
 
-    def _up(self, found: Capabilities, *, was_up: bool) -> None:
-        self._status.up, self._status.version, self._status.last_error = True, found.version, ""
-        if not was_up:
-            self._log.info("server.up", version=found.version, cancel_via=found.cancel_via.value)
-            self._bell.set()
+    async def _socket_loop(self) -> None:
+        """A socket that drops is the first sign of a server that went away: look at once."""
+        while True:
+            await self._link.channel.dropped.wait()
+            self._link.channel.dropped.clear()
+            self._look_now.set()
 
-    def _down(self, reason: str) -> None:
-        if self._status.up or self._status.last_error != reason:
-            self._log.warning("server.down", reason=reason)
-        self._status.up, self._status.last_error = False, reason
+    def _see(self, evidence: Answered | Silent | JobSucceeded | JobBlamed | Stuck | Restarted) -> None:
+        """Take evidence in. What follows (another probe, a claim) is done by the loops."""
+        answered = self._condition.answers
+        changed = self._condition.see(evidence)
+        if changed or answered != self._condition.answers:
+            self._bell.set()
+        if not isinstance(evidence, Answered | Silent):
+            # Kept by the probe loop, which alone writes health.
+            self._look_now.set()
+
+    def _trouble(self, reason: str) -> None:
+        self._see(Silent(reason))
+        self._look_now.set()
+
+    def _restarted(self) -> None:
+        self._log.warning("server.restarted", how="its count of prompts began anew")
+        self._see(Restarted())
 
     async def _claim_loop(self) -> None:
+        behind = await self._ctx.store.read(attempts_store.left_behind, self.server.name)
+        self._link.abandoned.update(behind)
         while True:
             # Cleared first: a ring during the claims below must not be lost.
             self._bell.clear()
@@ -136,7 +179,7 @@ class ServerLoop:
             await heard(self._bell, self._ctx.rules.dispatch_poll_seconds)
 
     def _may_claim(self) -> bool:
-        return not self._stopping and self._status.up and len(self._running) < self.server.slots
+        return not self._stopping and self._condition.open_slots(len(self._running)) > 0
 
     async def _adopt(self) -> None:
         """Take over attempts that nobody drives: at the start on SQLite, when their lease ran out
@@ -161,17 +204,26 @@ class ServerLoop:
             self._start(orphan)
 
     async def _cleared(self) -> bool:
-        """Whether every prompt that was given up is off the server; those that are not are asked to stop."""
-        for prompt_id in list(self._link.abandoned):
-            try:
+        """Whether every prompt that was given up is off the server, and its memory is freed if that is due.
+
+        Prompts that are still there are asked to stop.
+        """
+        try:
+            for prompt_id in list(self._link.abandoned):
                 result = await self._link.client.cancel(prompt_id)
-            except ComfyError as error:
-                self._down(str(error))
-                return False
-            if result is not CancelResult.NOT_THERE:
-                self._log.info("prompt.still_there", prompt_id=prompt_id, result=result.value)
-                return False
-            self._link.abandoned.discard(prompt_id)
+                if result is not CancelResult.NOT_THERE:
+                    self._log.info("prompt.still_there", prompt_id=prompt_id, result=result.value)
+                    return False
+                self._link.abandoned.discard(prompt_id)
+                await self._ctx.store.run(attempts_store.is_gone, prompt_id)
+                await self._link.client.forget(prompt_id)
+            if self._free_first:
+                await self._link.client.free()
+                self._free_first = False
+                self._log.info("server.memory_freed")
+        except ComfyError as error:
+            self._trouble(str(error))
+            return False
         return True
 
     async def _claim_one(self) -> bool:
@@ -188,9 +240,10 @@ class ServerLoop:
                 prompt_id=ctx.new_id(),
                 lease_ms=ctx.lease_ms,
                 now_ms=ctx.now_ms(),
+                under_lease=lease_name(self.server.name),
             )
         except Conflict:
-            # Another replica has the slot; perhaps not the next one.
+            # Another attempt has the slot; perhaps not the next one.
             self._elsewhere = await ctx.store.read(attempts_store.open_slots, self.server.name)
             return free in self._elsewhere
         if attempt is None:
@@ -203,17 +256,23 @@ class ServerLoop:
         task = asyncio.create_task(self._drive(attempt), name=f"attempt {attempt.fence.job_id}")
         self._running[attempt.slot] = task
         self._attempts[attempt.slot] = attempt
-        self._status.running = len(self._running)
+        self._condition.status.running = len(self._running)
         task.add_done_callback(lambda done: self._finished(attempt, done))
 
-    async def _drive(self, attempt: ClaimedAttempt) -> None:
-        if not self._link.channel.connected and self._status.up:
+    async def _drive(self, attempt: ClaimedAttempt) -> Outcome | None:
+        if not self._link.channel.connected and self._condition.answers:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await self._link.channel.wait_connected()
             except TimeoutError:
                 self._log.warning("channel.not_connected", job=attempt.fence.job_id)
-        await drive(self._ctx, self._link, attempt, trouble=self._down)
+        return await drive(
+            self._ctx,
+            self._link,
+            attempt,
+            trouble=self._trouble,
+            stuck=lambda reason: self._see(Stuck(reason)),
+        )
 
     async def _forget(self, prompt_id: str) -> None:
         """Delete our own entry from the server's history, beside the next job."""
@@ -222,18 +281,35 @@ class ServerLoop:
         except ComfyError as error:
             self._log.info("history.not_deleted", error=str(error))
 
-    def _finished(self, attempt: ClaimedAttempt, done: asyncio.Task[None]) -> None:
+    def _finished(self, attempt: ClaimedAttempt, done: asyncio.Task[Outcome | None]) -> None:
         if self._running.get(attempt.slot) is done:
             del self._running[attempt.slot]
-        self._status.running = len(self._running)
+        self._condition.status.running = len(self._running)
         if done.cancelled():
             return
         self._attempts.pop(attempt.slot, None)
         self._bell.set()
         if (error := done.exception()) is not None:
-            # Not settled: its history entry is what a later process will settle it from.
+            # Not settled: its history entry stays, and it is settled from that by whoever adopts it, us
+            # perhaps.
             self._log.error("attempt.left_open", job=attempt.fence.job_id, error=repr(error))
+            self._inherited += (replace(attempt, adopted=True),)
             return
+        if (outcome := done.result()) is None:
+            # Somebody else's now, who needs the history entry.
+            return
+        self._learn(outcome)
         forgetting = asyncio.create_task(self._forget(attempt.prompt_id))
         self._forgetting.add(forgetting)
         forgetting.add_done_callback(self._forgetting.discard)
+
+    def _learn(self, outcome: Outcome) -> None:
+        """What an attempt's end says about the server."""
+        match outcome:
+            case Succeeded():
+                self._see(JobSucceeded())
+            case Failed(blame=blame, cause=cause):
+                self._free_first |= CONSEQUENCES[blame].free_memory
+                self._see(JobBlamed(blame, cause.splitlines()[0] if cause else blame.value))
+            case _:
+                return

@@ -10,12 +10,15 @@ from functools import partial
 
 import structlog
 
-from comfygate.gate.context import Context
-from comfygate.gate.dispatcher import Connect, Dispatcher
+from comfygate.domain.errors import StoreTrouble
+from comfygate.gate.context import SERVERS, Context
+from comfygate.gate.dispatcher import Connect, Dispatcher, let_go
 from comfygate.gate.janitor import keep_house
 from comfygate.gate.positions import tell_positions
 from comfygate.gate.relay import Subscriber, relay
 
+LET_GO_SECONDS = 5.0
+"""How long the last write of a stopping process may take."""
 RESTART_SECONDS = 1.0
 """Before a loop that broke is begun again."""
 
@@ -65,6 +68,18 @@ async def running(ctx: Context, connect: Connect) -> AsyncIterator[Service]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await _let_go(ctx)
+
+
+async def _let_go(ctx: Context) -> None:
+    """Best effort: what is not let go runs out by itself."""
+    try:
+        async with asyncio.timeout(LET_GO_SECONDS):
+            await ctx.store.run(let_go, ctx.owner)
+    except (StoreTrouble, TimeoutError) as error:
+        log.warning("leases.not_let_go", error=repr(error))
+    else:
+        ctx.bells.ring(SERVERS)
 
 
 async def _forever(name: str, loop: Callable[[], Awaitable[None]]) -> None:

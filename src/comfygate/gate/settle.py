@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from comfygate.domain.errors import GateError
+from comfygate.domain.errors import GateError, StoreTrouble
 from comfygate.domain.job import Failed, Lost, Outcome, Succeeded
-from comfygate.gate.context import OUTBOX
+from comfygate.gate.context import OUTBOX, lane_bell
 from comfygate.gate.run import Run
-from comfygate.store import attempts as attempts_store
-from comfygate.store.attempts import Settled
+from comfygate.store import settle as settle_store
+from comfygate.store.settle import Settled
 
 SETTLE_RETRY_SECONDS = 0.5
 SETTLE_RETRY_SECONDS_MAX = 10.0
@@ -20,26 +20,37 @@ async def settle(run: Run, outcome: Outcome) -> None:
     """Write the outcome, once, behind the fence, trying again for as long as the store is in trouble."""
     settled: Settled | None = None
     tries = 0
+    rules = run.ctx.rules
     while settled is None:
         tries += 1
         try:
             settled = await run.ctx.store.run(
-                attempts_store.settle,
+                settle_store.settle,
                 run.attempt.fence,
                 outcome,
                 outputs=tuple(run.kept) if isinstance(outcome, Succeeded) else (),
-                attempts_max=run.ctx.rules.attempts_max,
-                results_seconds=run.ctx.rules.results_seconds,
+                attempts_max=rules.attempts_max,
+                results_seconds=rules.results_seconds,
                 now_ms=run.ctx.now_ms(),
+                left_behind=run.left_behind,
+                pair_quarantine_ms=int(rules.patience.pair_quarantine_seconds * 1000),
             )
-        except GateError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever the store's trouble, the outcome must be written
+        except Exception as error:
+            # Whatever the store's trouble, the outcome must be written; a refusal of ours would be one again.
+            if isinstance(error, GateError) and not isinstance(error, StoreTrouble):
+                raise
             run.log.error("attempt.not_settled", tries=tries, error=repr(error))
             await asyncio.sleep(min(SETTLE_RETRY_SECONDS * tries, SETTLE_RETRY_SECONDS_MAX))
-    cause = outcome.cause if isinstance(outcome, Failed | Lost) else ""
-    run.log.info("attempt.settled", outcome=type(outcome).__name__.lower(), result=settled.value, cause=cause)
+    blame, cause = (outcome.blame.value, outcome.cause) if isinstance(outcome, Failed | Lost) else ("", "")
+    run.log.info(
+        "attempt.settled",
+        outcome=type(outcome).__name__.lower(),
+        result=settled.value,
+        blame=blame,
+        cause=cause,
+    )
     run.ctx.bells.ring(OUTBOX)
+    run.ctx.bells.ring(lane_bell(run.attempt.lane))
     # After trouble a stale answer may mean that the first try was committed: then the outputs are wanted.
     if not isinstance(outcome, Succeeded) or (settled is Settled.STALE and tries == 1):
         await throw_away(run)

@@ -10,6 +10,7 @@ from typing import Any
 from comfygate.comfy.client import ComfyClient
 from comfygate.domain.graph import Path, rewrite
 from comfygate.gate.context import Context
+from comfygate.gate.patience import surely_read
 from comfygate.store import assets as assets_store
 from comfygate.store.rows import AssetRow, ClaimedAttempt
 
@@ -39,7 +40,7 @@ async def stage(ctx: Context, client: ComfyClient, attempt: ClaimedAttempt) -> S
     Raises InputGone, and the client's errors.
     """
     wanted = list({item.asset_id for item in attempt.inputs})
-    known = await ctx.store.read(assets_store.assets_by_id, wanted) if wanted else {}
+    known = await surely_read(ctx, assets_store.assets_by_id, wanted) if wanted else {}
     names: dict[str, str] = {}
     for asset_id in wanted:
         asset = known.get(asset_id)

@@ -16,6 +16,7 @@ from comfygate.domain.graph import (
     file_references,
     lane_candidates,
     parse_graph,
+    workflow_digest,
 )
 from comfygate.domain.job import JobState
 from comfygate.domain.order import Lane
@@ -68,7 +69,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
             f"workflow takes {len(references)} input files; the limit is {rules.limits.inputs_max}",
             details={"limit": "inputs_max"},
         )
-    new = _new_job(ctx, wanted, lane, text)
+    new = _new_job(ctx, wanted, lane, text, workflow_digest(graph))
     if wanted.extra_data:
         ctx.secrets_of_jobs[new.id] = dict(wanted.extra_data)
     try:
@@ -97,7 +98,7 @@ def _encoded(workflow: object) -> str:
     return text
 
 
-def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str) -> NewJob:
+def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str, workflow: str) -> NewJob:
     key = wanted.idempotency_key
     if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and key.isprintable()):
         raise InvalidRequest(
@@ -117,6 +118,7 @@ def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str) -> NewJob:
         queue_deadline_at_ms=now_ms + lane.queue_seconds_max * 1000,
         expires_at_ms=now_ms + (lane.queue_seconds_max + ctx.rules.results_seconds) * 1000,
         idempotency_key=key,
+        workflow=workflow,
         request_hash=hashlib.sha256(f"{lane.name}\n{text}".encode()).hexdigest(),
     )
 

@@ -17,10 +17,12 @@ from comfygate.settings.parts import (
     LogSettings,
     RealSecret,
     RetentionSettings,
+    ServerHook,
     ServerName,
     ServerSecret,
     TierName,
     TierSettings,
+    WatchdogSettings,
     is_placeholder,
 )
 
@@ -143,6 +145,13 @@ class Settings(BaseSettings):
     server_secrets: Mapping[ServerName, ServerSecret] = Field(
         default_factory=dict,
         description="What a ComfyUI server wants to see, by the name it was added under.",
+    )
+    server_hooks: Mapping[ServerName, ServerHook] = Field(
+        default_factory=dict,
+        description="How a ComfyUI that hangs is started anew, by the name it was added under.",
+    )
+    watchdog: WatchdogSettings = Field(
+        default_factory=WatchdogSettings, description="When a running job that says nothing is stopped."
     )
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged and how.")
 

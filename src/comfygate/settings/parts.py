@@ -146,7 +146,10 @@ class DispatchSettings(Part):
         2.0, ge=0.01, description="Seconds between two looks for work; the safety net behind the wake-ups."
     )
     lease_seconds: Seconds = Field(
-        30.0, ge=1, description="Seconds a replica's claim on a running job lasts without being renewed."
+        10.0,
+        ge=1,
+        description="Seconds a replica's claim on servers and running jobs lasts without being renewed; about"
+        " how long take-over takes after a crash.",
     )
     stop_seconds: float = Field(
         30.0,
@@ -160,6 +163,58 @@ class DispatchSettings(Part):
         le=100,
         description="How often a job is started before it fails and its credits are refunded.",
     )
+    unable_seconds_max: Seconds = Field(
+        3600.0,
+        description="Seconds a lane may have no server that is able to run its jobs before those that waited"
+        " as long expire with a refund.",
+    )
+    failures_max: int = Field(
+        3, ge=1, le=1000, description="Failures in a row that are blamed on a server before its quarantine."
+    )
+    quarantine_seconds: Seconds = Field(
+        60.0, description="Seconds of a server's first quarantine; each one after it lasts twice as long."
+    )
+    quarantine_seconds_max: Seconds = Field(3600.0, description="Seconds of the longest quarantine.")
+
+
+class WatchdogSettings(Part):
+    """When a running job that says nothing counts as hanging."""
+
+    floor_seconds: Seconds = Field(
+        600.0, ge=0.1, description="Seconds of silence that are never too long, whatever the workflow."
+    )
+    times_usual: float = Field(
+        3.0,
+        ge=1,
+        le=1000,
+        description="Silence of so many times the workflow's usual run counts as a hang, if that is longer.",
+    )
+    verify_seconds: Seconds = Field(
+        20.0, ge=0.1, description="Seconds a hanging prompt gets to go after its cancel."
+    )
+    restart_seconds: Seconds = Field(
+        180.0, description="Seconds ComfyUI gets to come back after the restart hook."
+    )
+    pair_quarantine_seconds: Seconds = Field(
+        3600.0, description="Seconds a workflow that hung on a server is not given to that server again."
+    )
+
+
+class ServerHook(Part):
+    """How one ComfyUI is started anew when a prompt hangs there and cannot be cancelled. Give one of the
+    two."""
+
+    restart_command: tuple[str, ...] = Field(
+        (), description="Program and arguments, run on this machine without a shell."
+    )
+    restart_url: RealSecret | None = Field(None, description="Address that gets an empty POST.")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if bool(self.restart_command) == (self.restart_url is not None):
+            message = "give restart_command or restart_url, one of the two"
+            raise ValueError(message)
+        return self
 
 
 class LimitSettings(Part):

@@ -1,38 +1,23 @@
-"""Attempts: claim, start, renew, take over, settle; every settling write fenced by (job, attempt, state)."""
+"""Attempts while they are open: claim, start, renew, take over, let go; settling is `store/settle.py`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, cast, func, insert, literal, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from comfygate.domain.credits import EntryKind, HoldState
+from comfygate.domain.blame import Blame
 from comfygate.domain.errors import Conflict
-from comfygate.domain.job import (
-    IN_FLIGHT,
-    Canceled,
-    Failed,
-    Fence,
-    JobError,
-    JobState,
-    Lost,
-    Outcome,
-    Succeeded,
-    state_after,
-)
-from comfygate.domain.retry import may_run_again
-from comfygate.store import ledger
-from comfygate.store.assets import record_output
-from comfygate.store.jobs import get_graph, get_job, inputs_of, job_row
+from comfygate.domain.job import Fence, JobState
+from comfygate.store import leases as leases_store
+from comfygate.store.clock import lease_clock
+from comfygate.store.fit import first_for
+from comfygate.store.jobs import get_graph, get_job, inputs_of
 from comfygate.store.outbox import tell
-from comfygate.store.rows import AttemptRow, ClaimedAttempt, JobRow, NewOutput
-from comfygate.store.tables import IS_QUEUED, attempts, jobs
-
-_IN_FLIGHT = [state.value for state in sorted(IN_FLIGHT)]
+from comfygate.store.rows import AttemptRow, ClaimedAttempt, JobRow
+from comfygate.store.run_times import usual_run_ms
+from comfygate.store.tables import attempts, jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +29,25 @@ class Slot:
     lanes: tuple[str, ...]
 
 
-def lease_clock(conn: Connection, now_ms: int) -> ColumnElement[int]:
-    """Now, as leases count it: the database's own clock where several machines share it, else ours."""
-    if conn.dialect.name == "postgresql":
-        return cast(func.extract("epoch", func.clock_timestamp()) * 1000, BigInteger)
-    return literal(now_ms, BigInteger)
-
-
 def claim(
-    conn: Connection, slot: Slot, *, owner: str, prompt_id: str, lease_ms: int, now_ms: int
+    conn: Connection,
+    slot: Slot,
+    *,
+    owner: str,
+    prompt_id: str,
+    lease_ms: int,
+    now_ms: int,
+    under_lease: str | None = None,
 ) -> ClaimedAttempt | None:
     """Give the slot the first job in order that its server may run; None if there is none.
 
-    Number, prompt_id and lease are written before anything is sent. The database refuses a second open
-    attempt on the slot, whatever two gateways believe: that raises Conflict, and nothing is written.
+    Number, prompt_id and lease are written before anything is sent. Raises Conflict, with nothing written,
+    when the slot has an open attempt, whatever two gateways believe, and when `owner` no longer holds the
+    lease named `under_lease` (a server has one owner at a time; None: nobody else can be there).
     """
-    head = _head_of_lanes(conn, slot.lanes)
+    if under_lease is not None and not leases_store.holds(conn, under_lease, owner, now_ms):
+        raise Conflict(f"server {slot.server} belongs to another replica")
+    head = first_for(conn, slot.server, slot.lanes, now_ms)
     if head is None:
         return None
     taken = conn.execute(
@@ -89,32 +77,6 @@ def claim(
     return _claimed(conn, job, prompt_id, slot.server, slot.number, adopted=False)
 
 
-def _head_of_lanes(conn: Connection, lanes: Sequence[str]) -> Row[tuple[int, int, str]] | None:
-    """The best of the lanes' first jobs. Only the winner is locked, so no other lane's head is skipped.
-
-    A lane whose queued jobs are all being taken by others is passed over for the next best.
-    """
-    heads: list[tuple[int, int, str]] = []
-    for lane in lanes:
-        row = conn.execute(_first_in(lane)).one_or_none()
-        if row is not None:
-            heads.append((row.priority, row.ticket, lane))
-    for _priority, _ticket, lane in sorted(heads):
-        taken = conn.execute(_first_in(lane).with_for_update(skip_locked=True)).one_or_none()
-        if taken is not None:
-            return taken
-    return None
-
-
-def _first_in(lane: str):  # type: ignore[no-untyped-def]  # a select
-    return (
-        select(jobs.c.priority, jobs.c.ticket, jobs.c.id)
-        .where(jobs.c.lane == lane, IS_QUEUED)
-        .order_by(jobs.c.priority, jobs.c.ticket)
-        .limit(1)
-    )
-
-
 def _claimed(
     conn: Connection, job: JobRow, prompt_id: str, server: str, slot: int, *, adopted: bool
 ) -> ClaimedAttempt:
@@ -129,6 +91,8 @@ def _claimed(
         graph=get_graph(conn, job.id),
         inputs=inputs_of(conn, job.id),
         adopted=adopted,
+        workflow=job.workflow,
+        usual_ms=usual_run_ms(conn, job.workflow),
     )
 
 
@@ -174,6 +138,27 @@ def renew(conn: Connection, owner: str, lease_ms: int, now_ms: int) -> int:
         .where(attempts.c.owner == owner, attempts.c.ended_at_ms.is_(None))
         .values(lease_until_at_ms=lease_clock(conn, now_ms) + lease_ms)
     ).rowcount
+
+
+def let_go(conn: Connection, owner: str) -> None:
+    """End the leases of all open attempts of `owner`: it stops, and others need not wait for them to run
+    out."""
+    conn.execute(
+        update(attempts)
+        .where(attempts.c.owner == owner, attempts.c.ended_at_ms.is_(None))
+        .values(lease_until_at_ms=0)
+    )
+
+
+def left_behind(conn: Connection, server: str) -> list[str]:
+    """Prompts that were given up and may still be on the server, by prompt_id."""
+    query = select(attempts.c.prompt_id).where(attempts.c.server == server, attempts.c.left_behind)
+    return list(conn.execute(query).scalars())
+
+
+def is_gone(conn: Connection, prompt_id: str) -> None:
+    """A prompt that was left behind is not on its server any more."""
+    conn.execute(update(attempts).where(attempts.c.prompt_id == prompt_id).values(left_behind=False))
 
 
 def canceling_of(conn: Connection, owner: str) -> list[str]:
@@ -227,113 +212,6 @@ def mark_started(conn: Connection, fence: Fence, now_ms: int) -> bool:
     return True
 
 
-class Settled(Enum):
-    """What came of a settling write."""
-
-    DONE = "done"
-    STALE = "stale"
-    """Zero rows matched: the attempt is an old one or was settled before. Nothing was changed."""
-
-
-def settle(
-    conn: Connection,
-    fence: Fence,
-    outcome: Outcome,
-    *,
-    outputs: Sequence[NewOutput] = (),
-    attempts_max: int,
-    results_seconds: int,
-    now_ms: int,
-) -> Settled:
-    """Turn an outcome into job state, ledger entries, outputs and outbox rows, once, behind the fence."""
-    row = conn.execute(
-        select(jobs)
-        .where(
-            jobs.c.id == fence.job_id,
-            jobs.c.attempt == fence.attempt,
-            jobs.c.state.in_(_IN_FLIGHT),
-        )
-        .with_for_update()
-    ).one_or_none()
-    if row is None:
-        return Settled.STALE
-    job = job_row(row)
-    if not _end_attempt(conn, fence, outcome, now_ms):
-        return Settled.STALE
-    after = state_after(job.state, outcome, may_run_again=may_run_again(job.attempt, attempts_max))
-    if after is JobState.QUEUED:
-        _move(conn, job, after, {"cause": _cause(outcome)})
-        tell(conn, get_job(conn, job.id), "job.queued", {"again": True}, now_ms)
-        return Settled.DONE
-    _end_job(conn, job, after, outcome, results_seconds, now_ms)
-    if after is JobState.SUCCEEDED:
-        for position, output in enumerate(outputs):
-            record_output(conn, job, output, position, now_ms, now_ms + results_seconds * 1000)
-    tell(
-        conn,
-        get_job(conn, job.id),
-        f"job.{after}",
-        {"refunded": 0 if after is JobState.SUCCEEDED else job.price},
-        now_ms,
-    )
-    return Settled.DONE
-
-
-def _end_attempt(conn: Connection, fence: Fence, outcome: Outcome, now_ms: int) -> bool:
-    ended = conn.execute(
-        update(attempts)
-        .where(
-            attempts.c.job_id == fence.job_id,
-            attempts.c.number == fence.attempt,
-            attempts.c.ended_at_ms.is_(None),
-        )
-        .values(ended_at_ms=now_ms, outcome=type(outcome).__name__.lower(), cause=_cause(outcome))
-    )
-    return ended.rowcount == 1
-
-
-def _end_job(
-    conn: Connection, job: JobRow, after: JobState, outcome: Outcome, results_seconds: int, now_ms: int
-) -> None:
-    paid = after is JobState.SUCCEEDED
-    hold = HoldState.NONE if not job.price else HoldState.CAPTURED if paid else HoldState.RELEASED
-    values: dict[str, object] = {
-        "hold": hold.value,
-        "completed_at_ms": now_ms,
-        "expires_at_ms": now_ms + results_seconds * 1000,
-        "cause": _cause(outcome),
-    }
-    if after is JobState.FAILED:
-        values["error"] = json.dumps(_why(outcome).to_json())
-    _move(conn, job, after, values)
-    if job.price:
-        kind = EntryKind.CAPTURE if paid else EntryKind.RELEASE
-        ledger.settle_hold(conn, kind, job.account_id, job.id, job.price, f"job {after}", now_ms)
-
-
-def _move(conn: Connection, job: JobRow, after: JobState, values: dict[str, object]) -> None:
-    conn.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state == job.state.value)
-        .values(state=after.value, **values)
-    )
-
-
-def _cause(outcome: Outcome) -> str:
-    return outcome.cause if isinstance(outcome, Failed | Lost) else ""
-
-
-def _why(outcome: Outcome) -> JobError:
-    """What the user of a failed job reads."""
-    match outcome:
-        case Failed(error=error):
-            return error
-        case Lost():
-            return JobError("server_lost", "The server lost this job more often than it may be tried again.")
-        case Canceled() | Succeeded():
-            return JobError("interrupted", "The job was stopped on the server by somebody else.")
-
-
 def list_attempts(conn: Connection, job_id: str) -> list[AttemptRow]:
     """The job's attempts, oldest first."""
     return [
@@ -347,6 +225,9 @@ def list_attempts(conn: Connection, job_id: str) -> list[AttemptRow]:
             ended_at_ms=row.ended_at_ms,
             outcome=row.outcome,
             cause=row.cause,
+            blame=None if row.blame is None else Blame(row.blame),
+            elsewhere=row.elsewhere,
+            left_behind=row.left_behind,
         )
         for row in conn.execute(
             select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)

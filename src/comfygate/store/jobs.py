@@ -64,6 +64,8 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
             created_at_ms=new.now_ms,
             queue_deadline_at_ms=new.queue_deadline_at_ms,
             expires_at_ms=new.expires_at_ms,
+            workflow=new.workflow,
+            retry_of=new.retry_of,
         )
     )
     conn.execute(insert(job_graphs).values(job_id=new.id, graph=new.graph))
@@ -192,6 +194,8 @@ def job_row(row: Row[tuple[object, ...]]) -> JobRow:
         started_at_ms=row.started_at_ms,
         completed_at_ms=row.completed_at_ms,
         expires_at_ms=row.expires_at_ms,
+        workflow=row.workflow,
+        retry_of=row.retry_of,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from comfygate.domain.blame import Blame
 from comfygate.domain.credits import Balance, EntryKind, HoldState
 from comfygate.domain.job import Fence, JobError, JobState
 
@@ -57,6 +58,8 @@ class NewJob:
     expires_at_ms: int
     idempotency_key: str | None = None
     request_hash: str = ""
+    workflow: str = ""
+    retry_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class JobRow:
     started_at_ms: int | None
     completed_at_ms: int | None
     expires_at_ms: int
+    workflow: str = ""
+    retry_of: str | None = None
 
     @property
     def fence(self) -> Fence:
@@ -98,6 +103,8 @@ class ClaimedAttempt:
     graph: str
     inputs: tuple[JobInput, ...]
     adopted: bool
+    workflow: str = ""
+    usual_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +185,6 @@ class AttemptRow:
     ended_at_ms: int | None
     outcome: str | None
     cause: str
+    blame: Blame | None = None
+    elsewhere: bool = False
+    left_behind: bool = False

@@ -1,0 +1,86 @@
+"""One server's health while this process owns it: evidence in, open slots out, each change logged and
+kept."""
+
+from __future__ import annotations
+
+import structlog
+
+from comfygate.domain.errors import StoreTrouble
+from comfygate.domain.health import Evidence, Health, ServerState, after, slots_open
+from comfygate.gate.context import Context, ServerStatus
+from comfygate.store import server_health as health_store
+from comfygate.store.rows import ServerRow
+
+log = structlog.get_logger(__name__)
+
+
+class Condition:
+    """Begins where an earlier owner of the server left off."""
+
+    def __init__(self, ctx: Context, server: ServerRow) -> None:
+        self._ctx = ctx
+        self._server = server
+        self._health = Health()
+        self._kept: Health | None = None
+        self._log = log.bind(server=server.name)
+        self.status = ServerStatus(lanes=server.lanes, last_error=self._health.reason)
+        ctx.fleet.status[server.name] = self.status
+
+    async def load(self) -> None:
+        """Read what was kept. Raises StoreTrouble."""
+        found = await self._ctx.store.read(health_store.health_of, self._server.name)
+        if found is not None:
+            self._health = self._kept = found.health
+            self._show()
+
+    @property
+    def answers(self) -> bool:
+        """Whether the last look at the server was answered."""
+        return self._health.answers
+
+    @property
+    def quarantined_until_at_ms(self) -> int | None:
+        return self._health.quarantined_until_at_ms
+
+    def open_slots(self, running: int) -> int:
+        """How many more jobs the server may be given."""
+        return slots_open(self._health, self._server.slots, running)
+
+    def see(self, evidence: Evidence) -> bool:
+        """Take evidence in; whether the state changed."""
+        before = self._health
+        self._health = after(before, evidence, self._ctx.now_ms(), self._ctx.rules.health)
+        self._show()
+        changed = (before.state, before.reason) != (self._health.state, self._health.reason)
+        if changed:
+            well = self._health.state is ServerState.UP
+            (self._log.info if well else self._log.warning)(
+                f"server.{self._health.state.value}", reason=self._health.reason, was=before.state.value
+            )
+        return changed
+
+    async def keep(self) -> None:
+        """Write the present health, if it is not what was written last; trouble waits for the next time."""
+        health = self._health
+        if self._kept is not None and _shown(self._kept) == _shown(health):
+            return
+        try:
+            await self._ctx.store.run(
+                health_store.keep_health,
+                self._server.name,
+                health,
+                self.status.version,
+                self._ctx.now_ms(),
+            )
+        except StoreTrouble as error:
+            self._log.error("health.not_kept", error=error.message)
+        else:
+            self._kept = health
+
+    def _show(self) -> None:
+        self.status.state, self.status.last_error = self._health.state, self._health.reason
+
+
+def _shown(health: Health) -> tuple[object, ...]:
+    """What of a health is kept."""
+    return health.state, health.reason, health.failures, health.trips, health.quarantined_until_at_ms

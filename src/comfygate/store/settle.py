@@ -1,0 +1,187 @@
+"""Settling: an outcome becomes job state, ledger entries, outputs and outbox rows, once, behind the fence.
+
+Every write here matches job, attempt and state; zero rows is an outcome with a name (`Settled.STALE`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import Enum
+
+from sqlalchemy import Connection, Row, select, update
+
+from comfygate.domain.blame import CONSEQUENCES, Blame, Decision, decide, sentence_of
+from comfygate.domain.credits import EntryKind, HoldState
+from comfygate.domain.job import (
+    IN_FLIGHT,
+    Canceled,
+    Failed,
+    Fence,
+    JobError,
+    JobState,
+    Lost,
+    Outcome,
+    Succeeded,
+    state_after,
+)
+from comfygate.store import ledger
+from comfygate.store.assets import record_output
+from comfygate.store.fit import other_server_for, quarantine_pair
+from comfygate.store.jobs import get_job, job_row
+from comfygate.store.outbox import tell
+from comfygate.store.rows import JobRow, NewOutput
+from comfygate.store.run_times import learn_run
+from comfygate.store.tables import attempts, jobs
+
+_IN_FLIGHT = [state.value for state in sorted(IN_FLIGHT)]
+_NO_MORE = Decision(again=False, elsewhere=False)
+
+
+class Settled(Enum):
+    """What came of a settling write."""
+
+    DONE = "done"
+    STALE = "stale"
+    """Zero rows matched: the attempt is an old one or was settled before. Nothing was changed."""
+
+
+def settle(
+    conn: Connection,
+    fence: Fence,
+    outcome: Outcome,
+    *,
+    outputs: Sequence[NewOutput] = (),
+    attempts_max: int,
+    results_seconds: int,
+    now_ms: int,
+    left_behind: bool = False,
+    pair_quarantine_ms: int = 0,
+) -> Settled:
+    """Turn an outcome into what it means, once.
+
+    The table of blame decides whether the job goes back in its lane, under its old ticket. `left_behind`: its
+    prompt may still be on the server. A workflow that hung is kept off the server for `pair_quarantine_ms`.
+    """
+    row = conn.execute(
+        select(jobs)
+        .where(
+            jobs.c.id == fence.job_id,
+            jobs.c.attempt == fence.attempt,
+            jobs.c.state.in_(_IN_FLIGHT),
+        )
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        return Settled.STALE
+    job = job_row(row)
+    mine = conn.execute(
+        select(attempts).where(
+            attempts.c.job_id == fence.job_id,
+            attempts.c.number == fence.attempt,
+            attempts.c.ended_at_ms.is_(None),
+        )
+    ).one_or_none()
+    if mine is None:
+        return Settled.STALE
+    blame = outcome.blame if isinstance(outcome, Failed | Lost) else None
+    if blame is not None and CONSEQUENCES[blame].quarantine_pair:
+        quarantine_pair(conn, job.workflow, mine.server, _cause(outcome), now_ms + pair_quarantine_ms)
+    decision = _NO_MORE if blame is None else _decided(conn, job, mine, blame, attempts_max, now_ms)
+    _end_attempt(conn, fence, outcome, decision, now_ms, left_behind=left_behind)
+    after = state_after(job.state, outcome, may_run_again=decision.again)
+    if after is JobState.QUEUED:
+        _move(conn, job, after, {"cause": _cause(outcome)})
+        tell(conn, get_job(conn, job.id), "job.queued", {"again": True}, now_ms)
+        return Settled.DONE
+    _end_job(conn, job, after, outcome, results_seconds, now_ms)
+    if after is JobState.SUCCEEDED:
+        for position, output in enumerate(outputs):
+            record_output(conn, job, output, position, now_ms, now_ms + results_seconds * 1000)
+        learn_run(conn, job.workflow, now_ms - (mine.started_at_ms or mine.claimed_at_ms), now_ms)
+    tell(
+        conn,
+        get_job(conn, job.id),
+        f"job.{after}",
+        {"refunded": 0 if after is JobState.SUCCEEDED else job.price},
+        now_ms,
+    )
+    return Settled.DONE
+
+
+def _decided(
+    conn: Connection, job: JobRow, mine: Row[tuple[object, ...]], blame: Blame, attempts_max: int, now_ms: int
+) -> Decision:
+    """What the table of blame says, given the job's earlier attempts and the other servers of its lane."""
+    earlier = conn.execute(
+        select(attempts.c.blame)
+        .where(attempts.c.job_id == job.id, attempts.c.number < job.attempt)
+        .order_by(attempts.c.number)
+    ).scalars()
+    before = [None if found is None else Blame(found) for found in earlier]
+    other = other_server_for(conn, job, besides=mine.server, now_ms=now_ms)
+    return decide(blame, before, attempts_max=attempts_max, other_server=other)
+
+
+def _end_attempt(
+    conn: Connection, fence: Fence, outcome: Outcome, decision: Decision, now_ms: int, *, left_behind: bool
+) -> None:
+    blame = outcome.blame if isinstance(outcome, Failed | Lost) else None
+    conn.execute(
+        update(attempts)
+        .where(
+            attempts.c.job_id == fence.job_id,
+            attempts.c.number == fence.attempt,
+            attempts.c.ended_at_ms.is_(None),
+        )
+        .values(
+            ended_at_ms=now_ms,
+            outcome=type(outcome).__name__.lower(),
+            cause=_cause(outcome),
+            blame=None if blame is None else blame.value,
+            elsewhere=decision.again and decision.elsewhere,
+            left_behind=left_behind,
+        )
+    )
+
+
+def _end_job(
+    conn: Connection, job: JobRow, after: JobState, outcome: Outcome, results_seconds: int, now_ms: int
+) -> None:
+    paid = after is JobState.SUCCEEDED
+    hold = HoldState.NONE if not job.price else HoldState.CAPTURED if paid else HoldState.RELEASED
+    values: dict[str, object] = {
+        "hold": hold.value,
+        "completed_at_ms": now_ms,
+        "expires_at_ms": now_ms + results_seconds * 1000,
+        "cause": _cause(outcome),
+    }
+    if after is JobState.FAILED:
+        values["error"] = json.dumps(_why(outcome).to_json())
+    _move(conn, job, after, values)
+    if job.price:
+        kind = EntryKind.CAPTURE if paid else EntryKind.RELEASE
+        ledger.settle_hold(conn, kind, job.account_id, job.id, job.price, f"job {after}", now_ms)
+
+
+def _move(conn: Connection, job: JobRow, after: JobState, values: dict[str, object]) -> None:
+    conn.execute(
+        update(jobs)
+        .where(jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state == job.state.value)
+        .values(state=after.value, **values)
+    )
+
+
+def _cause(outcome: Outcome) -> str:
+    return outcome.cause if isinstance(outcome, Failed | Lost) else ""
+
+
+def _why(outcome: Outcome) -> JobError:
+    """What the user of a failed job reads."""
+    match outcome:
+        case Failed(error=error):
+            return error
+        case Lost(blame=blame):
+            return JobError(CONSEQUENCES[blame].code, sentence_of(blame))
+        case Canceled() | Succeeded():
+            return JobError("interrupted", "The job was stopped on the server by somebody else.")
