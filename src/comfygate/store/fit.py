@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Row, delete, exists, insert, select
 
 from comfygate.store.rows import JobRow
-from comfygate.store.tables import IS_QUEUED, attempts, jobs, lanes, pair_quarantines, servers
+from comfygate.store.tables import ELSEWHERE, IS_QUEUED, attempts, jobs, lanes, pair_quarantines, servers
 
 
 def first_for(
@@ -33,9 +33,7 @@ def first_for(
 
 
 def _first_in(lane: str, server: str, now_ms: int):  # type: ignore[no-untyped-def]  # a select
-    failed_there = exists().where(
-        attempts.c.job_id == jobs.c.id, attempts.c.server == server, attempts.c.elsewhere
-    )
+    failed_there = exists().where(attempts.c.job_id == jobs.c.id, attempts.c.server == server, ELSEWHERE)
     hung_there = exists().where(
         pair_quarantines.c.workflow == jobs.c.workflow,
         pair_quarantines.c.server == server,

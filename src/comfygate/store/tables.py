@@ -57,6 +57,7 @@ _of_a_job = _one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEAS
 QUEUED = text("state = 'queued'")
 OPEN_ATTEMPT = text("ended_at_ms IS NULL")
 LEFT_BEHIND = text("left_behind")
+ELSEWHERE = text("elsewhere")
 
 accounts = Table(
     "accounts",
@@ -296,6 +297,8 @@ attempts = Table(
         sqlite_where=OPEN_ATTEMPT,
         postgresql_where=OPEN_ATTEMPT,
     ),
+    # Asked of every job at the head of a lane, and almost always empty.
+    Index("attempts_elsewhere", "server", "job_id", sqlite_where=ELSEWHERE, postgresql_where=ELSEWHERE),
     Index("attempts_left_behind", "server", sqlite_where=LEFT_BEHIND, postgresql_where=LEFT_BEHIND),
 )
 

@@ -48,6 +48,13 @@ def _attempts() -> None:
         for name, rule in _CHECKS.items():
             op.create_check_constraint(op.f(f"attempts_{name}_check"), "attempts", rule)
     op.create_index(
+        "attempts_elsewhere",
+        "attempts",
+        ["server", "job_id"],
+        sqlite_where=sa.text("elsewhere"),
+        postgresql_where=sa.text("elsewhere"),
+    )
+    op.create_index(
         "attempts_left_behind",
         "attempts",
         ["server"],
@@ -126,6 +133,7 @@ def downgrade() -> None:
     for table in ("audit_log", "leases", "lanes", "run_times", "pair_quarantines", "server_health"):
         op.drop_table(table)
     op.drop_index("attempts_left_behind", "attempts")
+    op.drop_index("attempts_elsewhere", "attempts")
     for column in ("left_behind", "blame", "elsewhere"):
         op.drop_column("attempts", column)
     op.drop_column("jobs", "retry_of")
