@@ -153,7 +153,10 @@ async def _until_gone(request: web.Request) -> None:
     """Wait until the client gave up."""
     loop = asyncio.get_running_loop()
     end = loop.time() + _NEVER_SECONDS_MAX
-    while request.transport is not None and not request.transport.is_closing() and loop.time() < end:
+    # aiohttp tells no handler that its client is gone, so this must look.
+    while request.transport is not None and not request.transport.is_closing():
+        if loop.time() >= end:
+            return
         await asyncio.sleep(_GONE_CHECK_SECONDS)
 
 
