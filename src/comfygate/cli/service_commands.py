@@ -21,13 +21,12 @@ from comfygate.settings import config_path, load_settings, template
 
 SIMULATOR_PORT: Final = 8188
 NODE_SECONDS: Final = 0.5
-FAULTS_HELP: Final = " ".join(
-    """
-    Something that goes wrong, always or by CHANCE (0 to 1); may be repeated. drop_sockets, silence_sockets,
-    tell_twice (the events that end a prompt), answer_late[=SECONDS], answer_never[=PATH], answer_cut[=PATH],
-    answer_status[=STATUS], restart (while a prompt runs), lie_in_node_errors, out_of_memory[=TIMES] (else until
-    POST /free), poisoned_gpu (until a restart), hang[=CLASS], fail_node[=CLASS], full_disk.
-    """.split()
+FAULTS_HELP: Final = (
+    "Something that goes wrong, always or by CHANCE (0 to 1); may be repeated. drop_sockets, "
+    "silence_sockets, tell_twice (the events that end a prompt), answer_late[=SECONDS], "
+    "answer_never[=PATH], answer_cut[=PATH], answer_status[=STATUS], restart (while a prompt runs), "
+    "lie_in_node_errors, out_of_memory[=TIMES] (else until POST /free), poisoned_gpu (until a restart), "
+    "hang[=CLASS], fail_node[=CLASS], full_disk."
 )
 
 
