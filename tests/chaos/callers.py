@@ -76,9 +76,6 @@ class Gateways:
         """One try at one gateway. Raises Gone when there is no answer, or one that says 5xx."""
         self._next += 1
         child = self.children[self._next % len(self.children)]
-        if not child.up.is_set():
-            await pause(AGAIN_SECONDS / 2, self.over)
-            raise Gone
         url = f"{child.ready['url']}{path}"
         sent = {"Authorization": f"Bearer {key}", **(headers or {})}
         try:
