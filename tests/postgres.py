@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,7 @@ from psycopg import sql
 
 START_SECONDS_MAX: Final = 60.0
 STOP_SECONDS_MAX: Final = 20.0
+START_TRIES_MAX: Final = 40
 _READY: Final = "database system is ready to accept connections"
 _SUPERUSER: Final = "comfygate"
 _FAST_AND_FORGETFUL: Final = {
@@ -107,6 +108,90 @@ def _environment() -> dict[str, str]:
 @contextlib.contextmanager
 def running_postgres() -> Iterator[Postgres]:
     """Start a server, lend it, and stop the very process that was started. Raises NoPostgres."""
+    with _cluster() as cluster:
+        running = _started(cluster, _FAST_AND_FORGETFUL)
+        try:
+            yield Postgres(socket_dir=cluster.home, version=_version(running.last_lines))
+        finally:
+            _stop(running)
+
+
+class MortalPostgres:
+    """A server that may be killed -9 and started again over the same data, as often as wished.
+
+    What was committed outlives the death of the process: it was handed to the operating system before the
+    commit returned (synchronous_commit), though not forced to disk (fsync is off): the machine must live on.
+    """
+
+    def __init__(self, cluster: "_Cluster") -> None:
+        self._cluster = cluster
+        self._running: _Running | None = None
+
+    @property
+    def postgres(self) -> Postgres:
+        """Its addresses, the same over every restart."""
+        return Postgres(socket_dir=self._cluster.home, version="")
+
+    def start(self) -> None:
+        """Begin, and return when it takes connections. Raises NoPostgres.
+
+        Processes of a killed server end by themselves once they notice, and until then nobody may take their
+        place: so this tries for a while.
+        """
+        for tries_left in range(START_TRIES_MAX - 1, -1, -1):
+            try:
+                self._running = _started(self._cluster, _FAST_AND_FORGETFUL | {"synchronous_commit": "on"})
+            except NoPostgres:
+                if not tries_left:
+                    raise
+            else:
+                return
+
+    def kill(self) -> None:
+        """kill -9 of the postmaster that was started here, and nothing else."""
+        if self._running is not None:
+            self._running.process.kill()
+            _stop(self._running)
+            self._running = None
+
+    def stop(self) -> None:
+        """Shut down in order, if it runs."""
+        if self._running is not None:
+            _stop(self._running)
+            self._running = None
+
+
+@contextlib.contextmanager
+def mortal_postgres() -> Iterator[MortalPostgres]:
+    """Lend a server that runs; whatever became of it, it is gone afterwards. Raises NoPostgres."""
+    with _cluster() as cluster:
+        server = MortalPostgres(cluster)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """A data folder made by initdb, and who may serve it."""
+
+    home: Path
+    data: Path
+    binaries: Path
+    owner: _Owner
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    process: subprocess.Popen[str]
+    reader: threading.Thread
+    last_lines: deque[str]
+
+
+@contextlib.contextmanager
+def _cluster() -> Iterator[_Cluster]:
     owner = _owner()
     # not pytest's tmp_path: that is closed to other users, and too long for a socket's name
     home = Path(tempfile.mkdtemp(prefix="cg-pg-"))
@@ -118,34 +203,32 @@ def running_postgres() -> Iterator[Postgres]:
             binaries / "initdb", "--pgdata", data, "--username", _SUPERUSER, "--auth", "trust",
             "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions",
         )  # fmt: skip
-        with _serving(binaries, data, home, owner) as version:
-            yield Postgres(socket_dir=home, version=version)
+        yield _Cluster(home, data, binaries, owner)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _serving(binaries: Path, data: Path, socket_dir: Path, owner: _Owner) -> Iterator[str]:
-    settings = [f"--{name}={value}" for name, value in _FAST_AND_FORGETFUL.items()]
+def _started(cluster: _Cluster, settings: Mapping[str, str]) -> _Running:
+    options = [f"--{name}={value}" for name, value in settings.items()]
+    owner = cluster.owner
     process = subprocess.Popen(
-        [str(binaries / "postgres"), "-D", str(data), "-k", str(socket_dir), *settings],
+        [str(cluster.binaries / "postgres"), "-D", str(cluster.data), "-k", str(cluster.home), *options],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         env=_environment(), cwd="/", user=owner.user, group=owner.group, extra_groups=owner.extra_groups,
+        start_new_session=True,
     )  # fmt: skip
     assert process.stderr is not None
     ready = threading.Event()
     last_lines: deque[str] = deque(maxlen=50)
     reader = threading.Thread(target=_follow, args=(process.stderr, last_lines, ready.set), daemon=True)
     reader.start()
-    try:
-        if not ready.wait(START_SECONDS_MAX) or process.poll() is not None:
-            message = "PostgreSQL did not start:\n" + "".join(last_lines)
-            raise NoPostgres(message)
-        yield _version(last_lines)
-    finally:
-        _stop(process)
-        reader.join(STOP_SECONDS_MAX)
-        process.stderr.close()
+    running = _Running(process, reader, last_lines)
+    # its log ends, and so the wait, when it ends by itself
+    if not ready.wait(START_SECONDS_MAX) or _READY not in "".join(last_lines):
+        _stop(running)
+        message = "PostgreSQL did not start:\n" + "".join(last_lines)
+        raise NoPostgres(message)
+    return running
 
 
 def _follow(lines: Iterable[str], keep: deque[str], on_ready: Callable[[], object]) -> None:
@@ -157,7 +240,8 @@ def _follow(lines: Iterable[str], keep: deque[str], on_ready: Callable[[], objec
     on_ready()
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _stop(running: _Running) -> None:
+    process = running.process
     if process.poll() is None:
         process.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: ends sessions, writes a checkpoint
     try:
@@ -165,6 +249,10 @@ def _stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(STOP_SECONDS_MAX)
+    # ends with the last process that holds the log open, which are sessions that outlive a killed postmaster
+    running.reader.join(STOP_SECONDS_MAX)
+    assert process.stderr is not None
+    process.stderr.close()
 
 
 def _version(lines: deque[str]) -> str:

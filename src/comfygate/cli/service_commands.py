@@ -21,6 +21,13 @@ from comfygate.settings import config_path, load_settings, template
 
 SIMULATOR_PORT: Final = 8188
 NODE_SECONDS: Final = 0.5
+FAULTS_HELP: Final = (
+    "Something that goes wrong, always or by CHANCE (0 to 1); may be repeated. drop_sockets, "
+    "silence_sockets, tell_twice (the events that end a prompt), answer_late[=SECONDS], "
+    "answer_never[=PATH], answer_cut[=PATH], answer_status[=STATUS], restart (while a prompt runs), "
+    "lie_in_node_errors, out_of_memory[=TIMES] (else until POST /free), poisoned_gpu (until a restart), "
+    "hang[=CLASS], fail_node[=CLASS], full_disk."
+)
 
 
 def add_to(root: typer.Typer) -> None:
@@ -97,13 +104,23 @@ def simulate(
     folder: Annotated[
         Path | None, typer.Option("--dir", help="Where input and output files live; temporary if not given.")
     ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="NAME[=VALUE][:CHANCE]", help=FAULTS_HELP)
+    ] = None,
+    fault_seed: Annotated[int, typer.Option(help="The chances of --fault repeat with the same seed.")] = 0,
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="Append a JSON line here for every prompt received, started, finished or touched."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a ComfyUI stand-in, which really runs core image and video nodes on the CPU, until Ctrl-C.
 
-    With --json one line {"url"} is printed when it is ready.
+    With --json one line {"url"} is printed when it is ready. While it runs, its control routes (POST and
+    DELETE /simulator/faults, GET /simulator/state, POST /simulator/restart) answer this machine.
     """
     # Its video libraries take long to load, which no other command should pay for.
+    from comfygate.simulator import UnknownFaultError  # noqa: PLC0415
     from comfygate.simulator import serve as serve_simulator  # noqa: PLC0415
 
     services_of(ctx).configure_logs("warning", "console")
@@ -118,13 +135,20 @@ def simulate(
     async def work() -> None:
         served = serve_simulator(
             host=host, port=port, speed=speed or 1.0, base_dir=folder,
-            node_seconds=NODE_SECONDS if speed else 0.0, ready=ready,
+            node_seconds=NODE_SECONDS if speed else 0.0, ready=ready, switches=fault or (), seed=fault_seed,
+            journal_path=journal,
         )  # fmt: skip
         await until_stopped(served)
 
     try:
         run(ctx, work)
+    except UnknownFaultError as error:
+        raise CommandError("invalid_request", f"--fault: {error}") from error
     except OSError as error:
+        if journal is not None and error.filename is not None and str(error.filename) == str(journal):
+            raise CommandError(
+                "settings_invalid", f"--journal {journal} cannot be written ({error.strerror})"
+            ) from error
         raise CommandError(
             "settings_invalid",
             f"port is {port}: it cannot be had on {host} ({error.strerror}); choose another with --port",

@@ -3,5 +3,6 @@
 from comfygate.simulator.journal import Request
 from comfygate.simulator.serve import serve
 from comfygate.simulator.simulator import Simulator
+from comfygate.simulator.switches import KINDS, UnknownFaultError
 
-__all__ = ["Request", "Simulator", "serve"]
+__all__ = ["KINDS", "Request", "Simulator", "UnknownFaultError", "serve"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from comfygate.simulator.journal import Moment
+from comfygate.simulator.journal import Moment, Origin
 from comfygate.simulator.prompt_queue import PromptQueue, PromptResult
 from comfygate.simulator.run import Bench, CacheEntry, Run
 
@@ -42,15 +42,16 @@ class Executor:
         self.queue.done(run.prompt, result)
         if run.client_id is not None:
             ended = {"node": None, "prompt_id": run.prompt.prompt_id}
-            self.bench.sockets.send("executing", ended, run.client_id)
+            run.tell_end("executing", ended)
         self.bench.journal.note(Moment("finished", run.prompt.prompt_id))
 
-    def interrupt(self, prompt_id: str | None) -> bool:
+    def interrupt(self, prompt_id: str | None, origin: Origin | None = None) -> bool:
         """Interrupt the running prompt if it has this id (None: whatever runs); says whether one was told."""
         run = self.current
         if run is None or prompt_id not in (None, run.prompt.prompt_id):
             return False
         run.interrupted.set()
+        self.bench.journal.note(Moment("interrupted", run.prompt.prompt_id, origin=origin))
         return True
 
     def resume_node(self, client_id: str) -> str | None:
@@ -59,5 +60,6 @@ class Executor:
         return run.current_node if run is not None and run.client_id == client_id else None
 
     def free(self) -> None:
-        """Forget cached results, as POST /free does."""
+        """Forget cached results and free memory, as POST /free does."""
+        self.bench.switches.freed()
         self._cache.clear()

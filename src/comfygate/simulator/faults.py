@@ -14,11 +14,12 @@ HoldPoint = Literal["node", "history"]
 
 
 class SimulatedFailureError(Exception):
-    """A node told to fail; `exception_type` is what the wire will name."""
+    """A node told to fail; `exception_type` is what the wire will name, `tips` what ComfyUI adds below."""
 
-    def __init__(self, message: str, exception_type: str) -> None:
+    def __init__(self, message: str, exception_type: str, tips: str = "") -> None:
         super().__init__(message)
         self.exception_type = exception_type
+        self.tips = tips
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Faults:
     _nodes: dict[str, _NodeFault] = field(default_factory=dict)
     _held: set[HoldPoint] = field(default_factory=set)
     _hung: set[str | None] = field(default_factory=set)
+    _releases: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def fail_next(self, path: str, outcome: Outcome, *, times: int, method: str | None) -> None:
@@ -85,6 +87,7 @@ class Faults:
         """End of every hold and hang."""
         self._held.clear()
         self._hung.clear()
+        self._releases += 1
         self._wake()
 
     def clear(self) -> None:
@@ -100,6 +103,12 @@ class Faults:
     async def until_not_hung(self, class_type: str) -> None:
         """Wait while nodes of this class hang."""
         while None in self._hung or class_type in self._hung:
+            await self._next_change()
+
+    async def until_next_release(self) -> None:
+        """Wait for the next `release` or `clear`."""
+        before = self._releases
+        while self._releases == before:
             await self._next_change()
 
     async def until_released(self, point: HoldPoint) -> None:

@@ -118,10 +118,12 @@ class PromptQueue:
                 return True
         return False
 
-    def clear(self) -> None:
-        """Remove all pending prompts."""
+    def clear(self) -> list[str]:
+        """Remove all pending prompts; their ids."""
+        removed = [prompt.prompt_id for prompt in self._pending]
         self._pending.clear()
         self._changed()
+        return removed
 
     def forget(self) -> None:
         """Lose everything, as a killed process does; tells nobody."""

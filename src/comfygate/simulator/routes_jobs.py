@@ -11,6 +11,8 @@ from typing import Any
 from aiohttp import web
 
 from comfygate.simulator.executor import Executor
+from comfygate.simulator.journal import Journal, Moment
+from comfygate.simulator.origin import origin_of
 from comfygate.simulator.prompt_queue import Prompt, PromptQueue
 
 _ENDS = {"execution_success", "execution_error", "execution_interrupted"}
@@ -22,12 +24,16 @@ class JobRoutes:
 
     queue: PromptQueue
     executor: Executor
+    journal: Journal
 
     async def cancel(self, request: web.Request) -> web.Response:
         """POST /api/jobs/{id}/cancel: dequeue it if it waits, interrupt it if it runs."""
         job_id = request.match_info["job_id"]
-        cancelled = self.queue.delete(job_id) or self.executor.interrupt(job_id)
-        return web.json_response({"cancelled": cancelled})
+        origin = origin_of(request)
+        dequeued = self.queue.delete(job_id)
+        if dequeued:
+            self.journal.note(Moment("dequeued", job_id, origin=origin))
+        return web.json_response({"cancelled": dequeued or self.executor.interrupt(job_id, origin)})
 
     async def show(self, request: web.Request) -> web.Response:
         """GET /api/jobs/{id}; 404 if unknown."""

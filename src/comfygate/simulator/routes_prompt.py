@@ -14,7 +14,9 @@ from comfygate.simulator.catalog import CATALOG
 from comfygate.simulator.executor import Executor
 from comfygate.simulator.files import Folders
 from comfygate.simulator.journal import Journal, Moment
+from comfygate.simulator.origin import origin_of
 from comfygate.simulator.prompt_queue import PromptQueue
+from comfygate.simulator.switches import Switchboard
 from comfygate.simulator.validation import validate
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -28,6 +30,7 @@ class PromptRoutes:
     executor: Executor
     folders: Folders
     journal: Journal
+    switches: Switchboard
     interrupt_by_id: bool
     strict_prompt_ids: bool
     number: int = 0
@@ -50,10 +53,14 @@ class PromptRoutes:
         extra_data = dict(body.get("extra_data") or {})
         if "client_id" in body:
             extra_data["client_id"] = body["client_id"]
-        self.queue.put(number, prompt_id, graph, extra_data, verdict.outputs)
-        self.journal.note(Moment("received", prompt_id))
-        answer = {"prompt_id": prompt_id, "number": number, "node_errors": verdict.node_errors}
-        return web.json_response(answer)
+        outputs, node_errors = verdict.outputs, verdict.node_errors
+        if self.switches.drawn("lie_in_node_errors"):
+            *outputs, dropped = outputs
+            node_errors = node_errors | {dropped: _lie(dropped, graph)}
+        origin = origin_of(request, str(extra_data.get("client_id", "")))
+        self.journal.note(Moment("received", prompt_id, origin=origin))
+        self.queue.put(number, prompt_id, graph, extra_data, outputs)
+        return web.json_response({"prompt_id": prompt_id, "number": number, "node_errors": node_errors})
 
     def _number(self, body: dict[str, Any]) -> float:
         if "number" in body:
@@ -79,10 +86,10 @@ class PromptRoutes:
     async def edit_queue(self, request: web.Request) -> web.Response:
         """POST /queue: `clear` and `delete`; unknown ids are silent."""
         body = await request.json()
-        if body.get("clear"):
-            self.queue.clear()
-        for prompt_id in body.get("delete", []):
-            self.queue.delete(prompt_id)
+        removed = self.queue.clear() if body.get("clear") else []
+        removed += [one for one in body.get("delete", []) if self.queue.delete(one)]
+        for prompt_id in removed:
+            self.journal.note(Moment("dequeued", prompt_id, origin=origin_of(request)))
         return web.Response(status=200)
 
     async def interrupt(self, request: web.Request) -> web.Response:
@@ -92,7 +99,7 @@ class PromptRoutes:
         except json.JSONDecodeError:
             body = {}
         prompt_id = body.get("prompt_id") if self.interrupt_by_id else None
-        self.executor.interrupt(prompt_id or None)
+        self.executor.interrupt(prompt_id or None, origin_of(request))
         return web.Response(status=200)
 
     async def show_history(self, request: web.Request) -> web.Response:
@@ -108,10 +115,11 @@ class PromptRoutes:
     async def edit_history(self, request: web.Request) -> web.Response:
         """POST /history: `clear` and `delete`; unknown ids are silent."""
         body = await request.json()
-        if body.get("clear"):
-            self.queue.history.clear()
-        for prompt_id in body.get("delete", []):
-            self.queue.history.pop(prompt_id, None)
+        history = self.queue.history
+        wanted = [*history] if body.get("clear") else body.get("delete", [])
+        for prompt_id in wanted:
+            if history.pop(prompt_id, None) is not None:
+                self.journal.note(Moment("history-deleted", prompt_id, origin=origin_of(request)))
         return web.Response(status=200)
 
     async def free(self, request: web.Request) -> web.Response:
@@ -120,6 +128,21 @@ class PromptRoutes:
         if body.get("free_memory"):
             self.executor.free()
         return web.Response(status=200)
+
+
+def _lie(node_id: str, graph: dict[str, Any]) -> dict[str, Any]:
+    """What ComfyUI says of an output it drops; here the graph gave no reason."""
+    error = {
+        "type": "custom_validation_failed",
+        "message": "Custom validation failed for node",
+        "details": "simulated",
+        "extra_info": {},
+    }
+    return {
+        "errors": [error],
+        "dependent_outputs": [node_id],
+        "class_type": graph[node_id]["class_type"],
+    }
 
 
 def _refused(type_: str, message: str, details: str) -> web.Response:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import time
 import traceback
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -20,9 +22,11 @@ from comfygate.simulator.node import Call, NodeClass, Result
 from comfygate.simulator.progress import ProgressRegistry
 from comfygate.simulator.prompt_queue import Prompt, PromptResult
 from comfygate.simulator.sockets import Sockets
+from comfygate.simulator.switches import Switchboard
 from comfygate.simulator.tensor_text import tensor_text
 
 _PREVIEW_PIXELS_MAX = 512
+_ENDS = frozenset({"execution_success", "execution_error", "execution_interrupted"})
 
 
 class Interrupted(Exception):
@@ -53,6 +57,8 @@ class Bench:
     faults: Faults
     journal: Journal
     pace: Pace
+    switches: Switchboard
+    restart_soon: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,7 @@ class Run:
     _signatures: dict[str, str | None] = field(default_factory=dict)
     _cache: dict[str, CacheEntry] = field(default_factory=dict)
     _progress: ProgressRegistry = field(init=False)
+    _doom: SimulatedFailureError | None = None
 
     def __post_init__(self) -> None:
         self._progress = ProgressRegistry(self.prompt.prompt_id, self._send)
@@ -91,6 +98,7 @@ class Run:
         """Run every node that is not cached; never raises for what a graph does."""
         self._cache = cache
         bench, graph = self.bench, self.prompt.graph
+        self._doom = bench.switches.doom()
         self._message("execution_start", {"prompt_id": self.prompt.prompt_id})
         bench.journal.note(Moment("started", self.prompt.prompt_id))
         self._signatures = await asyncio.to_thread(signatures, graph, bench.catalog, bench.folders)
@@ -164,6 +172,8 @@ class Run:
     async def _compute(self, node_id: str) -> Result:
         class_type = self.prompt.graph[node_id]["class_type"]
         faults, pace = self.bench.faults, self.bench.pace
+        if not self._done and self.bench.switches.drawn("restart"):
+            self.bench.restart_soon()
         if faults.is_held("node"):
             await _either(faults.until_released("node"), self.interrupted.wait())
         if pace.node_seconds > 0:
@@ -172,6 +182,7 @@ class Run:
             raise Interrupted
         faults.check_node(class_type)
         await faults.until_not_hung(class_type)
+        await self._suffer(class_type)
         extra = self.prompt.extra_data.get("extra_pnginfo")
         own_steps = pace.steps and pace.node_seconds <= 0
 
@@ -181,6 +192,19 @@ class Run:
 
         call = Call(self.bench.folders, self.prompt.graph, extra if isinstance(extra, dict) else None, step)
         return await asyncio.to_thread(self.bench.catalog[class_type].run, self._inputs(node_id), call)
+
+    async def _suffer(self, class_type: str) -> None:
+        """What the switches do to a node that is about to compute."""
+        switches = self.bench.switches
+        if self._doom is not None:
+            raise self._doom
+        if switches.drawn("hang", value=class_type):
+            await self.bench.faults.until_next_release()
+        if switches.drawn("fail_node", value=class_type):
+            raise SimulatedFailureError("simulated failure", "RuntimeError")
+        writes = class_type.startswith("Save") or class_type == "PreviewImage"
+        if writes and switches.drawn("full_disk"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     async def _take_time(self, node_id: str) -> None:
         pace = self.bench.pace
@@ -255,7 +279,7 @@ class Run:
             inputs["extra_pnginfo"] = [_formatted(self.prompt.extra_data.get("extra_pnginfo"))]
         return {
             **self._about(node_id),
-            "exception_message": f"{trouble}\n",
+            "exception_message": f"{trouble}\n{getattr(trouble, 'tips', '')}",
             "exception_type": _type_name(trouble),
             "traceback": traceback.format_tb(trouble.__traceback__),
             "current_inputs": inputs,
@@ -266,6 +290,13 @@ class Run:
         data = {**data, "timestamp": int(time.time() * 1000)}
         self._messages.append((event, data))
         if self.client_id is not None or broadcast:
+            send = self.tell_end if event in _ENDS else self._send
+            send(event, data)
+
+    def tell_end(self, event: str, data: dict[str, Any]) -> None:
+        """Send one of the events that end a prompt, once or, if so switched, twice."""
+        twice = self.bench.switches.drawn("tell_twice") is not None
+        for _ in range(2 if twice else 1):
             self._send(event, data)
 
     def _tell(self, event: str, data: dict[str, Any]) -> None:
@@ -275,6 +306,8 @@ class Run:
     def _send(self, event: str, data: Any) -> None:
         """Without a client id the frame goes to everybody, as ComfyUI's progress_state does."""
         if self.alive:
+            if self.bench.switches.drawn("drop_sockets"):
+                self.bench.sockets.drop()
             self.bench.sockets.send(event, data, self.client_id)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from comfygate.simulator.simulator import Simulator
@@ -20,9 +20,14 @@ async def serve(
     steps: bool = True,
     previews: bool = True,
     jobs_api: bool = False,
+    switches: Sequence[str] = (),
+    seed: int = 0,
+    journal_path: Path | None = None,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Run until cancelled; `ready` gets the URL once it listens. Raises OSError if it cannot listen."""
+    """Run until cancelled; `ready` gets the URL once it listens. Raises OSError if it cannot listen or write
+    its journal, UnknownFaultError for a fault that does not exist.
+    """
     simulator = Simulator(
         host=host,
         port=port,
@@ -33,6 +38,9 @@ async def serve(
         steps=steps,
         previews=previews,
         jobs_api=jobs_api,
+        switches=switches,
+        seed=seed,
+        journal_path=journal_path,
     )
     async with simulator:
         if ready is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from dataclasses import dataclass
@@ -12,11 +13,16 @@ from aiohttp.typedefs import Handler
 
 from comfygate.simulator.faults import Faults
 from comfygate.simulator.journal import Journal, Moment, Request
+from comfygate.simulator.routes_control import CONTROL, ControlRoutes
 from comfygate.simulator.routes_facts import FactRoutes
 from comfygate.simulator.routes_files import FileRoutes
 from comfygate.simulator.routes_jobs import JobRoutes
 from comfygate.simulator.routes_prompt import PromptRoutes
 from comfygate.simulator.sockets import Sockets
+from comfygate.simulator.switches import Switchboard
+
+_NEVER_SECONDS_MAX = 3600.0
+_GONE_CHECK_SECONDS = 0.1
 
 SILENT_LOG = logging.getLogger("comfygate.simulator")
 """Where aiohttp logs handlers that raise (ComfyUI's recorded 500s are such); silent unless configured."""
@@ -32,6 +38,7 @@ class Routes:
     facts: FactRoutes
     jobs: JobRoutes | None
     sockets: Sockets
+    control: ControlRoutes
 
     async def websocket(self, request: web.Request) -> web.WebSocketResponse:
         """GET /ws."""
@@ -74,9 +81,14 @@ class Routes:
         ]
 
 
-def make_app(routes: Routes, faults: Faults, journal: Journal, *, upload_bytes_max: int) -> web.Application:
+def make_app(
+    routes: Routes, faults: Faults, journal: Journal, switches: Switchboard, *, upload_bytes_max: int
+) -> web.Application:
     """The web application; unknown paths are 404 for GET and 405 for anything else, as recorded."""
-    app = web.Application(client_max_size=upload_bytes_max, middlewares=[_Front(faults, journal).handle])
+    front = _Front(faults, journal, switches).handle
+    app = web.Application(client_max_size=upload_bytes_max, middlewares=[front])
+    for method, path, handler in routes.control.table():
+        app.router.add_route(method, path, handler)
     for method, path, handler in routes.table():
         app.router.add_route(method, path, handler)
         app.router.add_route(method, f"/api{path}", handler)
@@ -92,10 +104,11 @@ async def _not_found(request: web.Request) -> web.Response:
 
 @dataclass(frozen=True, slots=True)
 class _Front:
-    """Notes every request, then applies what `fail_next` asked for."""
+    """Notes every request but the simulator's own, then applies `fail_next` and the faults of answers."""
 
     faults: Faults
     journal: Journal
+    switches: Switchboard
 
     @property
     def handle(self) -> Any:
@@ -103,6 +116,8 @@ class _Front:
 
         @web.middleware
         async def front(request: web.Request, handler: Handler) -> web.StreamResponse:
+            if request.path.startswith(CONTROL):
+                return await handler(request)
             path = request.path.removeprefix("/api") or "/"
             body = await _json_of(request)
             noted = Request(request.method, path, dict(request.query), body)
@@ -112,10 +127,37 @@ class _Front:
                 return web.Response(status=outcome, text=f"{outcome}: simulated")
             if outcome == "close":
                 return _cut(request)
+            if path == "/ws":
+                return await handler(request)
+            if refused := self._refusal(path):
+                return web.Response(status=refused, text=f"{refused}: simulated")
             answer = await handler(request)
-            return _cut(request) if outcome == "accept_then_close" else answer
+            if outcome == "accept_then_close" or self.switches.drawn("answer_cut", path=path):
+                return _cut(request)
+            if late := self.switches.drawn("answer_late", path=path):
+                await asyncio.sleep(float(late.value))
+            if self.switches.drawn("answer_never", path=path):
+                await _until_gone(request)
+            return answer
 
         return front
+
+    def _refusal(self, path: str) -> int | None:
+        if path == "/upload/image" and self.switches.drawn("full_disk"):
+            return 500
+        status = self.switches.drawn("answer_status", path=path)
+        return None if status is None else int(status.value)
+
+
+async def _until_gone(request: web.Request) -> None:
+    """Wait until the client gave up."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + _NEVER_SECONDS_MAX
+    # aiohttp tells no handler that its client is gone, so this must look.
+    while request.transport is not None and not request.transport.is_closing():
+        if loop.time() >= end:
+            return
+        await asyncio.sleep(_GONE_CHECK_SECONDS)
 
 
 async def _json_of(request: web.Request) -> Any:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +23,9 @@ from comfygate.simulator.executor import Executor
 from comfygate.simulator.faults import Faults, HoldPoint, Outcome
 from comfygate.simulator.files import Folders
 from comfygate.simulator.journal import WAIT_SECONDS, Journal, Moment, MomentKind, Request
+from comfygate.simulator.journal_file import Facts, JournalFile
 from comfygate.simulator.prompt_queue import PromptQueue
+from comfygate.simulator.routes_control import ControlRoutes
 from comfygate.simulator.routes_facts import FactRoutes
 from comfygate.simulator.routes_files import FileRoutes
 from comfygate.simulator.routes_jobs import JobRoutes
@@ -31,6 +33,7 @@ from comfygate.simulator.routes_prompt import PromptRoutes
 from comfygate.simulator.run import Bench, Pace
 from comfygate.simulator.server import SILENT_LOG, Routes, make_app
 from comfygate.simulator.sockets import FEATURES, Sockets
+from comfygate.simulator.switches import Switch, Switchboard, read_switch
 
 _INTERRUPT_BY_ID_SINCE = (0, 3, 57)
 _EXAMPLE_PIXELS = 64
@@ -43,7 +46,8 @@ class Simulator:
     node, divided by `speed` (0: no artificial time at all). `steps` and `previews` send progress and JPEG
     previews, which the recorded nodes do not. `version` decides whether POST /interrupt heeds an id
     (`interrupt_by_id` overrides); `jobs_api` adds the newer /api/jobs and, with it, `strict_prompt_ids`.
-    Without `base_dir` files live in a temporary folder that goes with `stop`.
+    Without `base_dir` files live in a temporary folder that goes with `stop`. `switches` are faults as
+    NAME[=VALUE][:CHANCE] (UnknownFaultError), drawn from `seed`; `journal_path` is appended to (OSError).
     """
 
     def __init__(
@@ -62,6 +66,9 @@ class Simulator:
         jobs_api: bool = False,
         strict_prompt_ids: bool | None = None,
         upload_bytes_max: int = 104857600,
+        switches: Sequence[str] = (),
+        seed: int = 0,
+        journal_path: Path | None = None,
     ) -> None:
         self.host = host
         self.port = port
@@ -70,7 +77,14 @@ class Simulator:
         self.jobs_api = jobs_api
         self.strict_prompt_ids = jobs_api if strict_prompt_ids is None else strict_prompt_ids
         self.faults = Faults()
-        self.journal = Journal()
+        self.switches = Switchboard(seed)
+        self._switched_at_first = [read_switch(one) for one in switches]
+        self.facts = Facts()
+        self.journal = Journal(listeners=[self.facts.observe])
+        if journal_path is not None:
+            self.journal.listeners.append(JournalFile(journal_path).write)
+        self._restarting: set[asyncio.Task[None]] = set()
+        self._one_restart = asyncio.Lock()
         self._pace = Pace(
             node_seconds=node_seconds / speed if speed > 0 else 0.0,
             node_steps=node_steps,
@@ -119,15 +133,25 @@ class Simulator:
         self._folders = Folders(base.resolve())
         await asyncio.to_thread(_prepare, self._folders)
         features = {**FEATURES, "max_upload_size": self._upload_bytes_max}
-        self._sockets = Sockets(features)
+        self._sockets = Sockets(features, lambda: self.switches.drawn("silence_sockets") is not None)
         self._queue = PromptQueue(self._queue_changed)
-        bench = Bench(self._sockets, self._folders, CATALOG, self.faults, self.journal, self._pace)
+        bench = Bench(
+            self._sockets,
+            self._folders,
+            CATALOG,
+            self.faults,
+            self.journal,
+            self._pace,
+            self.switches,
+            self._restart_soon,
+        )
         self._executor = Executor(self._queue, bench, self.executed)
         self._prompts = PromptRoutes(
             self._queue,
             self._executor,
             self._folders,
             self.journal,
+            self.switches,
             self.interrupt_by_id,
             self.strict_prompt_ids,
         )
@@ -135,15 +159,24 @@ class Simulator:
             self._prompts,
             FileRoutes(self._folders),
             FactRoutes(self._folders, self.version, features),
-            JobRoutes(self._queue, self._executor) if self.jobs_api else None,
+            JobRoutes(self._queue, self._executor, self.journal) if self.jobs_api else None,
             self._sockets,
+            ControlRoutes(
+                self.switch_on, self.clear_faults, self.switches.state, self.facts.to_json, self.restart
+            ),
         )
-        app = make_app(routes, self.faults, self.journal, upload_bytes_max=self._upload_bytes_max)
+        limit = self._upload_bytes_max
+        app = make_app(routes, self.faults, self.journal, self.switches, upload_bytes_max=limit)
         self._runner = web.AppRunner(app, access_log=None, logger=SILENT_LOG, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True)
         await site.start()
         self.port = self._runner.addresses[0][1]
+        self.journal.note(Moment("process-started"))
+        self.switches.restarted()
+        for switch in self._switched_at_first:
+            self.switch_on(switch)
+        self._switched_at_first = []
         self._tasks = [
             asyncio.create_task(self._sockets.publish()),
             asyncio.create_task(self._executor.work()),
@@ -154,6 +187,8 @@ class Simulator:
         if self._runner is None:
             return
         runner, self._runner = self._runner, None
+        for task in self._restarting:
+            task.cancel()
         await self._cancel_tasks()
         self._sockets.drop()
         await runner.cleanup()
@@ -163,9 +198,16 @@ class Simulator:
     async def restart(self) -> None:
         """As if the process died and came back at once: queue, history, cache and sockets gone, number 0.
 
-        Files stay, switched faults stay (`faults.clear()` ends them), the port is never closed.
+        Files stay, switched faults stay (`faults.clear()`, `clear_faults()` end them) but for a full memory
+        and a poisoned GPU, the port is never closed.
         """
+        async with self._one_restart:
+            await self._die_and_begin()
+
+    async def _die_and_begin(self) -> None:
         await self._cancel_tasks()
+        self.switches.restarted()
+        self.journal.note(Moment("restarted"))
         self._sockets.forget()
         self._sockets.drop()
         self._queue.forget()
@@ -175,6 +217,25 @@ class Simulator:
             asyncio.create_task(self._sockets.publish()),
             asyncio.create_task(self._executor.work()),
         ]
+
+    def _restart_soon(self) -> None:
+        task = asyncio.create_task(self.restart())
+        self._restarting.add(task)
+        task.add_done_callback(self._restarting.discard)
+
+    def switch_on(self, switch: Switch) -> None:
+        """Switch a fault on, beside those that are."""
+        self.switches.on(switch)
+        if switch.name == "drop_sockets" and switch.chance >= 1:
+            self._sockets.drop()
+        if switch.name == "silence_sockets" and switch.chance >= 1:
+            self._sockets.silence(future=False)
+
+    def clear_faults(self) -> None:
+        """Every fault off, whichever way it was switched on; what hung goes on."""
+        self.switches.clear()
+        self.faults.clear()
+        self._sockets.restore()
 
     async def _cancel_tasks(self) -> None:
         for task in self._tasks:

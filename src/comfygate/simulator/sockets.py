@@ -10,7 +10,7 @@ import asyncio
 import json
 import struct
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +37,9 @@ class Socket:
 class Sockets:
     """Who is connected; `send` queues a frame, one publisher task delivers them in that order."""
 
-    def __init__(self, features: Mapping[str, Any]) -> None:
+    def __init__(self, features: Mapping[str, Any], born_silent: Callable[[], bool]) -> None:
         self._features = features
+        self._born_silent = born_silent
         self._by_sid: dict[str, Socket] = {}
         self._open: set[Socket] = set()
         self._frames: asyncio.Queue[tuple[str | bytes, str | None]] = asyncio.Queue()
@@ -88,7 +89,7 @@ class Sockets:
         wire = web.WebSocketResponse()
         await wire.prepare(request)
         sid = request.query.get("clientId", "") or uuid.uuid4().hex
-        socket = Socket(sid, wire, request, silent=self._future_silent)
+        socket = Socket(sid, wire, request, silent=self._future_silent or self._born_silent())
         self._by_sid[sid] = socket
         self._open.add(socket)
         try:
