@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from comfygate.domain.errors import InvalidRequest, ServerTrouble
+from comfygate.domain.errors import InvalidRequest, ServerTrouble, StoreTrouble
 from comfygate.store import accounts, ledger
-from comfygate.store.engine import CONFLICT_TRIES_MAX, Store, open_store, unreachable_reason
+from comfygate.store.engine import CONFLICT_TRIES_MAX, Store, open_store
 from tests.store.world import NOW, WAIT_SECONDS_MAX, Waiter, World, fresh
 
 
@@ -198,7 +198,9 @@ async def test_sqlites_own_rollback_reaches_the_whole_batch(migrated_sqlite: str
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     results = await together(store, (add, "a"), (disk_full,), (add, "c"))
-    assert all(isinstance(result, DBAPIError) for result in results), results
+    told = [result for result in results if isinstance(result, StoreTrouble)]
+    assert len(told) == 3, results
+    assert all("disk is full" in trouble.message for trouble in told)
     assert names(world) == []
     assert await store.run(add, "next") == "next"
     assert names(world) == ["next"]
@@ -263,7 +265,7 @@ async def test_conflicts_without_end_are_given_up_and_nothing_stays(pg_world: Wo
         add(conn, "a")
         conn.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$")
 
-    with pytest.raises(OperationalError):
+    with pytest.raises(StoreTrouble):
         await pg_store.run(never)
     assert len(tries) == CONFLICT_TRIES_MAX
     assert names(pg_world) == []
@@ -310,8 +312,33 @@ async def test_the_sqlite_settings_that_durability_needs(migrated_sqlite: str) -
     await store.close()
 
 
-def test_an_unreachable_database_is_told_without_its_address(tmp_path: Path) -> None:
-    world = World(f"postgresql+psycopg://user:secret@/nothing?host={tmp_path.as_posix()}")
-    with pytest.raises(OperationalError) as error:
-        world.sql("SELECT 1")
-    assert "secret" not in unreachable_reason(error.value)
+async def test_an_unreachable_database_is_told_without_its_address(tmp_path: Path) -> None:
+    store = open_store(f"postgresql+psycopg://user:secret@/nothing?host={tmp_path.as_posix()}")
+    with pytest.raises(StoreTrouble) as error:
+        await store.read(accounts.get_account, "one")
+    assert "in trouble" in error.value.message
+    assert "secret" not in error.value.message
+    await store.close()
+
+
+@pytest.mark.postgresql
+async def test_connections_that_postgresql_ends_are_told_and_replaced(
+    pg_world: World, pg_store: Store
+) -> None:
+    """In the middle of an intent the caller hears of it, and nothing stays; the next intent works."""
+
+    def cut(conn: Connection) -> None:
+        add(conn, "a")
+        mine = conn.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        pg_world.sql("SELECT pg_terminate_backend(:pid)", pid=mine)
+        add(conn, "b")
+
+    with pytest.raises(StoreTrouble):
+        await pg_store.run(cut)
+    assert names(pg_world) == []
+    assert await pg_store.run(add, "next") == "next"
+    pg_world.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert await pg_store.run(add, "after") == "after", "a pooled connection is looked at before it is used"

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from comfygate.api.request_ids import request_id_of
-from comfygate.domain.errors import GateError, NotFound, RequestRefused
+from comfygate.domain.errors import GateError, NotFound, RequestRefused, StoreTrouble
 
 STATUS: Final[Mapping[str, int]] = {
     "asset_in_use": 409,
@@ -44,6 +44,9 @@ STATUS: Final[Mapping[str, int]] = {
 """Error code to HTTP status. Codes of status 500 are shown as `upstream_error`, whatever they are inside."""
 
 GENERIC: Final = "Something failed on the server's side; the operator can find it by the request id."
+STORE_TROUBLE: Final = (
+    "The database does not answer right now. Try again; whether a write was done is known once it does."
+)
 RETRY_AFTER_SECONDS: Final = 5
 """What a caller is told to wait when the refusal itself says nothing."""
 VALUE_CHARS_MAX: Final = 100
@@ -73,6 +76,11 @@ def envelope(code: str, message: str, details: Mapping[str, Any] | None = None) 
 def refusal(request: Request, error: GateError) -> Response:
     """The answer to a request that was refused, or that we failed at."""
     status = STATUS.get(error.code, 500)
+    if isinstance(error, StoreTrouble):
+        # The operator is told by whoever waits for the database; callers are told when to come again.
+        log.warning("request.store_trouble", error=error.message)
+        body = envelope("upstream_error", STORE_TROUBLE, {"request_id": request_id_of(request)})
+        return JSONResponse(body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
     if status >= 500:
         log.error("request.failed", code=error.code, error=str(error), exc_info=error)
         return failure(request)

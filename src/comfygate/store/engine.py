@@ -11,10 +11,11 @@ between replicas are retried.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
@@ -23,10 +24,11 @@ import structlog
 from sqlalchemy import Connection as Connection  # noqa: PLC0414  # for those who write store functions
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as SQLTimeoutError
 from sqlalchemy.pool import NullPool
 
-from comfygate.domain.errors import ServerTrouble
+from comfygate.domain.errors import ServerTrouble, StoreTrouble
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,9 +40,14 @@ READERS = 4
 """Threads that read beside the writer on SQLite."""
 POOL_SIZE = 8
 """Connections of one replica on PostgreSQL."""
+POOL_SECONDS = 10
+"""How long an intent waits for a connection on PostgreSQL."""
+CONNECT_SECONDS = 5
+"""How long a connection to PostgreSQL may take; whole seconds, 2 or more (libpq)."""
 CONFLICT_TRIES_MAX = 6
 """How often an intent is tried when PostgreSQL reports a deadlock or a serialization failure."""
 _CLOSED = "the store is closed"
+_OUR_OWN_FAULT = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_READONLY})
 _CONFLICT_CODES = frozenset({"40001", "40P01"})
 
 log = structlog.get_logger(__name__)
@@ -101,6 +108,37 @@ def _sqlite_engine(url: URL, *, begin: str, query_only: bool = False) -> Engine:
     return engine
 
 
+@contextlib.contextmanager
+def _trouble_told() -> Iterator[None]:
+    """The database's own trouble as StoreTrouble: callers wait and try again, without knowing SQLAlchemy."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, SQLTimeoutError) as error:
+        # SQLite calls a wrong statement operational too; that is ours, and waiting does not mend it.
+        if getattr(getattr(error, "orig", None), "sqlite_errorcode", -1) & 0xFF in _OUR_OWN_FAULT:
+            raise
+        raise StoreTrouble(f"the database is in trouble: {_reason(error)}") from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise StoreTrouble(f"the database's connection was lost: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """The database's own words, without the address and credentials that SQLAlchemy appends."""
+    lines = str(getattr(error, "orig", None) or type(error).__name__).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _first(error: BaseException) -> str:
+    """The words of the first error of those that led to this one: what came after is about the savepoint."""
+    words = _reason(error)
+    while (error.__context__) is not None:
+        error = error.__context__
+        words = _reason(error) if isinstance(error, DBAPIError) else words
+    return words
+
+
 @dataclass(slots=True)
 class _Intent:
     call: Callable[[Connection], Any]
@@ -124,19 +162,26 @@ class SqliteStore:
         self._writer.start()
 
     async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run `fn` in the next commit. Raises what `fn` raises, with nothing of it written."""
+        """Run `fn` in the next commit. Raises what `fn` raises, with nothing of it written.
+
+        Raises StoreTrouble when the disk is full or broken; nothing was written then either.
+        """
         if self._closed:
             raise ServerTrouble(_CLOSED)
         future: Future[R] = Future()
         self._intents.put(_Intent(lambda conn: fn(conn, *args, **kwargs), future))
-        return await asyncio.wrap_future(future)
+        with _trouble_told():
+            return await asyncio.wrap_future(future)
 
     async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` on a snapshot; writing fails."""
         if self._closed:
             raise ServerTrouble(_CLOSED)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, lambda: self._read(lambda c: fn(c, *args, **kwargs)))
+        with _trouble_told():
+            return await loop.run_in_executor(
+                self._readers, lambda: self._read(lambda c: fn(c, *args, **kwargs))
+            )
 
     async def close(self) -> None:
         """Finish what is waiting, then close every connection."""
@@ -191,7 +236,7 @@ def _commit_together(connection: Connection, batch: list[_Intent]) -> None:
                     if not _in_transaction(connection):
                         # SQLite itself rolled back (a full disk, say): what came before is gone, and what
                         # comes after would be committed piece by piece.
-                        raise
+                        raise StoreTrouble(f"SQLite ended the transaction: {_first(error)}") from error
                 else:
                     answers.append((intent.future, result, None))
     except Exception as error:  # noqa: BLE001 - every caller gets it
@@ -225,29 +270,45 @@ class PostgresStore:
             url,
             pool_size=POOL_SIZE,
             max_overflow=0,
+            pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
             pool_recycle=1800,
             hide_parameters=True,
-            connect_args={"options": "-c idle_in_transaction_session_timeout=60000", "connect_timeout": 10},
+            connect_args={
+                "options": "-c idle_in_transaction_session_timeout=60000",
+                "connect_timeout": CONNECT_SECONDS,
+                # A server whose machine vanished must not hold an intent for hours.
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 30_000,
+            },
         )
         self._closed = False
         self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="comfygate-pg")
 
     async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run `fn` in a transaction of its own. Raises what `fn` raises, with nothing of it written."""
+        """Run `fn` in a transaction of its own. Raises what `fn` raises, with nothing of it written.
+
+        Raises StoreTrouble when the connection fails; whether the commit was done is then not known.
+        """
         if self._closed:
             raise ServerTrouble(_CLOSED)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(
-            self._threads, lambda: self._transact(lambda conn: fn(conn, *args, **kwargs))
-        )
+        with _trouble_told():
+            return await loop.run_in_executor(
+                self._threads, lambda: self._transact(lambda conn: fn(conn, *args, **kwargs))
+            )
 
     async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` on a snapshot; writing fails."""
         if self._closed:
             raise ServerTrouble(_CLOSED)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: self._read(lambda c: fn(c, *args, **kwargs)))
+        with _trouble_told():
+            return await loop.run_in_executor(
+                self._threads, lambda: self._read(lambda c: fn(c, *args, **kwargs))
+            )
 
     async def close(self) -> None:
         """Let running intents finish and close the pool."""
@@ -271,8 +332,3 @@ class PostgresStore:
         with self._engine.connect() as conn, conn.begin():
             conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return call(conn)
-
-
-def unreachable_reason(error: OperationalError) -> str:
-    """The database's own words, without the address and credentials that SQLAlchemy appends."""
-    return str(error.orig).strip().splitlines()[0]
