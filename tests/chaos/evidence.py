@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A journal's line. `process` counts the lives of the server, restarts of the in-process kind included."""
+    """A journal's line; `order` is its place in the file."""
 
     server: str
     at_ms: int
