@@ -86,6 +86,20 @@ def read_evidence(url: str, journals: Sequence[tuple[str, Path]], logs: Path) ->
         engine.dispose()
 
 
+def keep_rows(found: Evidence, path: Path) -> None:
+    """Write the rows down beside the logs: the database goes with its server."""
+    tables = {
+        "jobs": found.jobs.values(),
+        "attempts": found.attempts,
+        "entries": found.entries,
+        "accounts": found.accounts,
+    }
+    with path.open("w", encoding="utf-8") as file:
+        for table, rows in tables.items():
+            for row in rows:
+                file.write(json.dumps({"table": table, **row._mapping}) + "\n")
+
+
 def unfinished(url: str) -> int:
     """How many jobs have not ended, asked beside the running gateways."""
     engine = create_engine(url)
