@@ -72,13 +72,18 @@ def chaos(plan: Plan, *, seconds_max: float, say: Say) -> Verdict:
         verdict = asyncio.run(_run(plan, folder, seconds_max, say))
         keep = bool(verdict.broken)
         say(verdict.text())
+    except KeyboardInterrupt:
+        keep = False
+        raise
     finally:
         took = f"took {time.monotonic() - begun:.0f} s"
         if keep:
             say(f"chaos: {took}; what it left is in {folder}; again with SEED={plan.seed}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            say(f"chaos: {took}; every promise kept")
+            say(f"chaos: {took}")
+    if not verdict.broken:
+        say("chaos: every promise was kept")
     return verdict
 
 
