@@ -7,7 +7,7 @@ WORKERS ?= 2
 SECONDS_SINCE = echo "$@ took $$(( $$(date +%s) - $(1) )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check fmt bench reference lock clean
+.PHONY: help install demo serve test chaos check fmt bench reference lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -24,6 +24,15 @@ serve: $(VENV)/.stamp-run ## Run the gateway here until Ctrl-C
 
 test: $(VENV)/.stamp-test ## Run every test (WORKERS=2 processes)
 	@start=$$(date +%s); $(BIN)/python -m pytest -n $(WORKERS) $(ARGS) && $(call SECONDS_SINCE,$$start)
+
+JOBS ?= 5000
+KILLS ?= 200
+ENGINE ?= both
+REPLICAS ?= 3
+
+chaos: $(VENV)/.stamp-test ## Kill -9 gateways, simulators, database; audit (JOBS KILLS ENGINE REPLICAS SEED)
+	@$(BIN)/python -m tests.chaos --jobs $(JOBS) --kills $(KILLS) --engine $(ENGINE) --replicas $(REPLICAS) \
+		$(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.stamp-dev ## Check format, lint, types, imports and sizes
 	@start=$$(date +%s); set -e; \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import sys
 
 from tests.chaos.plan import make_plan
@@ -40,6 +41,8 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
+    # Told to stop either way, it ends what it started.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -14,6 +14,7 @@ from tests.chaos.order import order_violations
 from tests.chaos.processes import Death
 from tests.chaos.stranger import AGENT
 
+_TOUCHES = frozenset({"interrupted", "dequeued", "history-deleted"})
 TOLD_MAX = 10
 """Cases shown of one broken promise."""
 
@@ -113,8 +114,11 @@ def _money(verdict: Verdict, found: Evidence, given: Given) -> None:
     for entry in found.entries:
         if entry.job_id is not None:
             by_job[entry.job_id][entry.kind] += 1
-    twice = [f"job {job}: {dict(kinds)}" for job, kinds in by_job.items()
-             if kinds["capture"] > 1 or kinds["hold"] > 1 or (kinds["capture"] and kinds["release"])]  # fmt: skip
+    twice = [
+        f"job {job}: {dict(kinds)}"
+        for job, kinds in by_job.items()
+        if kinds["capture"] > 1 or kinds["hold"] > 1 or (kinds["capture"] and kinds["release"])
+    ]
     verdict.must_be_none("charged twice", twice)
     verdict.must_be_none(
         "refunded twice",
@@ -168,12 +172,8 @@ def _runs(verdict: Verdict, found: Evidence, given: Given) -> None:
 
 def _touched(lines: Sequence[Line], foreign: set[str]) -> Iterator[str]:
     for line in lines:
-        by_other = line.agent != AGENT
-        if (
-            line.kind in {"interrupted", "dequeued", "history-deleted"}
-            and line.prompt_id in foreign
-            and by_other
-        ):
+        by_us = line.agent != AGENT
+        if by_us and line.prompt_id in foreign and line.kind in _TOUCHES:
             yield f"{line.prompt_id} was {line.kind} on {line.server} by {line.agent!r}"
 
 
@@ -209,7 +209,7 @@ def _slots(found: Evidence, slots: Mapping[str, int]) -> Iterator[str]:
 
 
 def _take_over(verdict: Verdict, found: Evidence, deaths: Sequence[Death]) -> None:
-    """From a gateway's death until every attempt it had in hand was taken up, or ended, by another process."""
+    """From a gateway's death until every attempt that it had in hand was taken up, or ended, by another."""
     said: dict[str, list[tuple[int, str, str, int]]] = defaultdict(list)
     for one in found.said:
         said[one.job].append((one.at_ms, one.process, one.event, one.attempt))

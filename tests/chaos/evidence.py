@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A journal's line. `process` counts the lives of the server, restarts of the in-process kind included."""
+    """A journal's line; `order` is its place in the file."""
 
     server: str
     at_ms: int
@@ -84,6 +84,20 @@ def read_evidence(url: str, journals: Sequence[tuple[str, Path]], logs: Path) ->
             )
     finally:
         engine.dispose()
+
+
+def keep_rows(found: Evidence, path: Path) -> None:
+    """Write the rows down beside the logs: the database goes with its server."""
+    tables = {
+        "jobs": found.jobs.values(),
+        "attempts": found.attempts,
+        "entries": found.entries,
+        "accounts": found.accounts,
+    }
+    with path.open("w", encoding="utf-8") as file:
+        for table, rows in tables.items():
+            for row in rows:
+                file.write(json.dumps({"table": table, **row._mapping}) + "\n")
 
 
 def unfinished(url: str) -> int:

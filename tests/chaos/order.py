@@ -1,9 +1,9 @@
 """I4 from what is left behind: did a job start while one before it, in its lane, was certainly queued?
 
 Rows are stamped before their transaction begins, so a stamp alone proves little. Proven is: the earlier job
-was known to be queued (its caller had the answer, or the settling that put it back was logged) before the later
-one's claim was stamped, and it was claimed or ended, by stamp, only after that claim was logged or its prompt
-had reached a server. A job is not held against a server that it was on before: the gateway may avoid that one.
+was known to be queued (its caller had the answer, or the settling that put it back was logged) before the
+later one's claim was stamped, and it was claimed or ended, by stamp, only after that claim was logged or its
+prompt had reached a server. A job is not held against a server that it was on before, which may be avoided.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _overtaken(found: Evidence, claims: list[tuple[int, int, Any]], waits: list[
         job = found.jobs[attempt.job_id]
         rank = (job.priority, job.ticket)
         for one in open_:
-            if one.rank < rank and one.until_ms > done and not _was_on(found, one.job_id, attempt.server):
+            if one.rank < rank and one.until_ms > done and not _was_on(found, one.job_id, attempt):
                 yield (
                     f"job {attempt.job_id} {rank} was claimed for {attempt.server} at {stamped} (by {done}) "
                     f"while job {one.job_id} {one.rank} waited from {one.since_ms} to {one.until_ms}"
@@ -96,5 +96,9 @@ def _claimed_by_ms(found: Evidence) -> dict[str, int]:
     return by
 
 
-def _was_on(found: Evidence, job_id: str, server: str) -> bool:
-    return any(one.server == server for one in found.attempts_of_job.get(job_id, []))
+def _was_on(found: Evidence, job_id: str, claimed: Any) -> bool:
+    """Whether the job had been on the server that claimed another, before that."""
+    return any(
+        one.server == claimed.server and one.claimed_at_ms < claimed.claimed_at_ms
+        for one in found.attempts_of_job.get(job_id, [])
+    )

@@ -17,7 +17,7 @@ import aiohttp
 
 from tests.chaos.audit import Given, Verdict, audit
 from tests.chaos.callers import ANSWER_SECONDS_MAX, CallerAtWork, Gateways, Notes
-from tests.chaos.evidence import read_evidence, unfinished
+from tests.chaos.evidence import keep_rows, read_evidence, unfinished
 from tests.chaos.plan import SERVERS, Kill, Plan
 from tests.chaos.processes import environment, pause, until
 from tests.chaos.stranger import Stranger
@@ -72,13 +72,18 @@ def chaos(plan: Plan, *, seconds_max: float, say: Say) -> Verdict:
         verdict = asyncio.run(_run(plan, folder, seconds_max, say))
         keep = bool(verdict.broken)
         say(verdict.text())
+    except KeyboardInterrupt:
+        keep = False
+        raise
     finally:
         took = f"took {time.monotonic() - begun:.0f} s"
         if keep:
             say(f"chaos: {took}; what it left is in {folder}; again with SEED={plan.seed}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-            say(f"chaos: {took}; every promise kept")
+            say(f"chaos: {took}")
+    if not verdict.broken:
+        say("chaos: every promise was kept")
     return verdict
 
 
@@ -201,7 +206,10 @@ async def _audited(plan: Plan, world: World, notes: Notes, stranger: Stranger) -
         ledger_faults=books["faults"],
         ledger_sum=books["total"],
     )
-    return await asyncio.to_thread(audit, found, given)
+    verdict = await asyncio.to_thread(audit, found, given)
+    if verdict.broken:
+        await asyncio.to_thread(keep_rows, found, world.folder / "rows.jsonl")
+    return verdict
 
 
 async def _books(world: World) -> dict[str, Any]:
