@@ -67,8 +67,6 @@ class Run:
     is_running: bool = False
     """Whether ComfyUI is known to work on it now: before that, and while its outputs are fetched, it cannot
     hang."""
-    left_behind: bool = False
-    """Whether the prompt may still be on the server although the attempt ends."""
     staged: Staged | None = None
     in_doubt: bool = False
     """Whether a prompt may be on the server although no answer said so."""
@@ -78,7 +76,6 @@ class Run:
     def give_up(self) -> None:
         """The attempt ends without knowing what becomes of its prompt: nothing is sent there before it is
         gone."""
-        self.left_behind = True
         self.link.abandoned.add(self.attempt.prompt_id)
 
     def sign_of_life(self) -> None:

@@ -61,6 +61,7 @@ class ServerLoop:
         self._condition = Condition(ctx, server)
         self._stopping = False
         self._free_first = False
+        self._recalled = False
         self._look_now = asyncio.Event()
         self._log = log.bind(server=server.name)
         link.was_restarted = self._restarted
@@ -168,8 +169,6 @@ class ServerLoop:
         self._see(Restarted())
 
     async def _claim_loop(self) -> None:
-        behind = await self._ctx.store.read(attempts_store.left_behind, self.server.name)
-        self._link.abandoned.update(behind)
         while True:
             # Cleared first: a ring during the claims below must not be lost.
             self._bell.clear()
@@ -199,6 +198,7 @@ class ServerLoop:
             now_ms=ctx.now_ms(),
             # SQLite is opened by one process at a time, so whoever began these is dead.
             at_once=ctx.store.dialect == "sqlite",
+            driven=[attempt.prompt_id for attempt in self._attempts.values()],
         )
         for orphan in orphans:
             self._start(orphan)
@@ -209,13 +209,14 @@ class ServerLoop:
         Prompts that are still there are asked to stop.
         """
         try:
+            if not self._recalled:
+                await self._recall()
             for prompt_id in list(self._link.abandoned):
                 result = await self._link.client.cancel(prompt_id)
                 if result is not CancelResult.NOT_THERE:
                     self._log.info("prompt.still_there", prompt_id=prompt_id, result=result.value)
                     return False
                 self._link.abandoned.discard(prompt_id)
-                await self._ctx.store.run(attempts_store.is_gone, prompt_id)
                 await self._link.client.forget(prompt_id)
             if self._free_first:
                 await self._link.client.free()
@@ -225,6 +226,14 @@ class ServerLoop:
             self._trouble(str(error))
             return False
         return True
+
+    async def _recall(self) -> None:
+        """Find the prompts that an earlier process, or an earlier loop, gave up and that are here still."""
+        queue = await self._link.client.queue()
+        here = queue.running | queue.pending
+        given_up = await self._ctx.store.read(attempts_store.given_up, self.server.name, here)
+        self._link.abandoned.update(given_up)
+        self._recalled = True
 
     async def _claim_one(self) -> bool:
         ctx = self._ctx
@@ -287,13 +296,13 @@ class ServerLoop:
         self._condition.status.running = len(self._running)
         if done.cancelled():
             return
-        self._attempts.pop(attempt.slot, None)
+        if self._attempts.get(attempt.slot) is attempt:
+            del self._attempts[attempt.slot]
         self._bell.set()
         if (error := done.exception()) is not None:
             # Not settled: its history entry stays, and it is settled from that by whoever adopts it, us
             # perhaps.
             self._log.error("attempt.left_open", job=attempt.fence.job_id, error=repr(error))
-            self._inherited += (replace(attempt, adopted=True),)
             return
         if (outcome := done.result()) is None:
             # Somebody else's now, who needs the history entry.

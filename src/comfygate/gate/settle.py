@@ -32,7 +32,6 @@ async def settle(run: Run, outcome: Outcome) -> None:
                 attempts_max=rules.attempts_max,
                 results_seconds=rules.results_seconds,
                 now_ms=run.ctx.now_ms(),
-                left_behind=run.left_behind,
                 pair_quarantine_ms=int(rules.patience.pair_quarantine_seconds * 1000),
             )
         except Exception as error:

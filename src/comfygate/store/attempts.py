@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -97,17 +98,27 @@ def _claimed(
 
 
 def take_over(
-    conn: Connection, server: str, *, owner: str, lease_ms: int, now_ms: int, at_once: bool
+    conn: Connection,
+    server: str,
+    *,
+    owner: str,
+    lease_ms: int,
+    now_ms: int,
+    at_once: bool,
+    driven: Collection[str] | None = None,
 ) -> list[ClaimedAttempt]:
     """Make the server's orphaned attempts ours, to be reconciled.
 
-    `at_once`: whoever had them is known dead.
+    `at_once`: whoever had them is known dead. `driven`: prompts that this process drives; any other open
+    attempt of ours is an orphan too, one whose claim was committed and not heard of. None: all of ours.
     """
     clock = lease_clock(conn, now_ms)
-    # Never our own: a lapsed lease of ours has its driver still.
+    # A lapsed lease of ours has its driver still.
     orphaned = attempts.c.owner != owner
     if not at_once:
         orphaned &= attempts.c.lease_until_at_ms < clock
+    if driven is not None:
+        orphaned |= (attempts.c.owner == owner) & attempts.c.prompt_id.not_in(driven)
     query = (
         select(attempts)
         .where(attempts.c.server == server, attempts.c.ended_at_ms.is_(None), orphaned)
@@ -150,15 +161,12 @@ def let_go(conn: Connection, owner: str) -> None:
     )
 
 
-def left_behind(conn: Connection, server: str) -> list[str]:
-    """Prompts that were given up and may still be on the server, by prompt_id."""
-    query = select(attempts.c.prompt_id).where(attempts.c.server == server, attempts.c.left_behind)
-    return list(conn.execute(query).scalars())
-
-
-def is_gone(conn: Connection, prompt_id: str) -> None:
-    """A prompt that was left behind is not on its server any more."""
-    conn.execute(update(attempts).where(attempts.c.prompt_id == prompt_id).values(left_behind=False))
+def given_up(conn: Connection, server: str, prompt_ids: Collection[str]) -> set[str]:
+    """Those of these prompts, found on the server, whose attempt there has ended."""
+    query = select(attempts.c.prompt_id).where(
+        attempts.c.server == server, attempts.c.prompt_id.in_(prompt_ids), attempts.c.ended_at_ms.is_not(None)
+    )
+    return set(conn.execute(query).scalars())
 
 
 def canceling_of(conn: Connection, owner: str) -> list[str]:
@@ -227,7 +235,6 @@ def list_attempts(conn: Connection, job_id: str) -> list[AttemptRow]:
             cause=row.cause,
             blame=None if row.blame is None else Blame(row.blame),
             elsewhere=row.elsewhere,
-            left_behind=row.left_behind,
         )
         for row in conn.execute(
             select(attempts).where(attempts.c.job_id == job_id).order_by(attempts.c.number)

@@ -187,4 +187,3 @@ class AttemptRow:
     cause: str
     blame: Blame | None = None
     elsewhere: bool = False
-    left_behind: bool = False

@@ -55,13 +55,12 @@ def settle(
     attempts_max: int,
     results_seconds: int,
     now_ms: int,
-    left_behind: bool = False,
     pair_quarantine_ms: int = 0,
 ) -> Settled:
     """Turn an outcome into what it means, once.
 
-    The table of blame decides whether the job goes back in its lane, under its old ticket. `left_behind`: its
-    prompt may still be on the server. A workflow that hung is kept off the server for `pair_quarantine_ms`.
+    The table of blame decides whether the job goes back in its lane, under its old ticket. A workflow that
+    hung is kept off the server for `pair_quarantine_ms`.
     """
     row = conn.execute(
         select(jobs)
@@ -88,7 +87,7 @@ def settle(
     if blame is not None and CONSEQUENCES[blame].quarantine_pair:
         quarantine_pair(conn, job.workflow, mine.server, _cause(outcome), now_ms + pair_quarantine_ms)
     decision = _NO_MORE if blame is None else _decided(conn, job, mine, blame, attempts_max, now_ms)
-    _end_attempt(conn, fence, outcome, decision, now_ms, left_behind=left_behind)
+    _end_attempt(conn, fence, outcome, decision, now_ms)
     after = state_after(job.state, outcome, may_run_again=decision.again)
     if after is JobState.QUEUED:
         _move(conn, job, after, {"cause": _cause(outcome)})
@@ -123,9 +122,7 @@ def _decided(
     return decide(blame, before, attempts_max=attempts_max, other_server=other)
 
 
-def _end_attempt(
-    conn: Connection, fence: Fence, outcome: Outcome, decision: Decision, now_ms: int, *, left_behind: bool
-) -> None:
+def _end_attempt(conn: Connection, fence: Fence, outcome: Outcome, decision: Decision, now_ms: int) -> None:
     blame = outcome.blame if isinstance(outcome, Failed | Lost) else None
     conn.execute(
         update(attempts)
@@ -140,7 +137,6 @@ def _end_attempt(
             cause=_cause(outcome),
             blame=None if blame is None else blame.value,
             elsewhere=decision.again and decision.elsewhere,
-            left_behind=left_behind,
         )
     )
 

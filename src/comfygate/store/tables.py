@@ -56,7 +56,6 @@ _moves = " OR ".join(
 _of_a_job = _one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE])
 QUEUED = text("state = 'queued'")
 OPEN_ATTEMPT = text("ended_at_ms IS NULL")
-LEFT_BEHIND = text("left_behind")
 ELSEWHERE = text("elsewhere")
 
 accounts = Table(
@@ -273,13 +272,10 @@ attempts = Table(
     Column("blame", Text),
     # The job does not go to this server again.
     Column("elsewhere", Boolean, nullable=False, server_default=false()),
-    # Given up while its prompt may still be on the server: nothing else is sent there before it is gone.
-    Column("left_behind", Boolean, nullable=False, server_default=false()),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("(ended_at_ms IS NULL) = (outcome IS NULL)", name="ended"),
     CheckConstraint(_one_of("outcome", ["succeeded", "failed", "canceled", "lost"]), name="outcome"),
     CheckConstraint(_one_of("blame", [blame.value for blame in Blame]), name="blame"),
-    CheckConstraint("NOT left_behind OR ended_at_ms IS NOT NULL", name="left_behind"),
     Index(
         "attempts_one_a_slot",
         "server",
@@ -299,7 +295,6 @@ attempts = Table(
     ),
     # Asked of every job at the head of a lane, and almost always empty.
     Index("attempts_elsewhere", "server", "job_id", sqlite_where=ELSEWHERE, postgresql_where=ELSEWHERE),
-    Index("attempts_left_behind", "server", sqlite_where=LEFT_BEHIND, postgresql_where=LEFT_BEHIND),
 )
 
 entries = Table(

@@ -14,13 +14,10 @@ branch_labels = None
 depends_on = None
 
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-_CHECKS = {
-    "blame": (
-        "blame IN ('hang', 'input', 'interrupted', 'missing', 'our_bug', 'out_of_memory', 'poisoned_gpu',"
-        " 'policy', 'server_lost', 'storage', 'unreachable', 'workflow')"
-    ),
-    "left_behind": "NOT left_behind OR ended_at_ms IS NOT NULL",
-}
+_BLAME = (
+    "blame IN ('hang', 'input', 'interrupted', 'missing', 'our_bug', 'out_of_memory', 'poisoned_gpu',"
+    " 'policy', 'server_lost', 'storage', 'unreachable', 'workflow')"
+)
 
 
 def upgrade() -> None:
@@ -37,29 +34,17 @@ def _attempts() -> None:
     op.add_column("attempts", sa.Column("elsewhere", sa.Boolean(), server_default=sa.false(), nullable=False))
     if op.get_bind().dialect.name == "sqlite":
         # SQLite takes a CHECK only together with the column it comes with.
-        for name, column in (("blame", "TEXT"), ("left_behind", "BOOLEAN DEFAULT 0 NOT NULL")):
-            rule = f"CONSTRAINT attempts_{name}_check CHECK ({_CHECKS[name]})"
-            op.execute(f"ALTER TABLE attempts ADD COLUMN {name} {column} {rule}")
+        rule = f"CONSTRAINT attempts_blame_check CHECK ({_BLAME})"
+        op.execute(f"ALTER TABLE attempts ADD COLUMN blame TEXT {rule}")
     else:
         op.add_column("attempts", sa.Column("blame", sa.Text(), nullable=True))
-        op.add_column(
-            "attempts", sa.Column("left_behind", sa.Boolean(), server_default=sa.false(), nullable=False)
-        )
-        for name, rule in _CHECKS.items():
-            op.create_check_constraint(op.f(f"attempts_{name}_check"), "attempts", rule)
+        op.create_check_constraint(op.f("attempts_blame_check"), "attempts", _BLAME)
     op.create_index(
         "attempts_elsewhere",
         "attempts",
         ["server", "job_id"],
         sqlite_where=sa.text("elsewhere"),
         postgresql_where=sa.text("elsewhere"),
-    )
-    op.create_index(
-        "attempts_left_behind",
-        "attempts",
-        ["server"],
-        sqlite_where=sa.text("left_behind"),
-        postgresql_where=sa.text("left_behind"),
     )
 
 
@@ -132,9 +117,8 @@ def downgrade() -> None:
     """Undo."""
     for table in ("audit_log", "leases", "lanes", "run_times", "pair_quarantines", "server_health"):
         op.drop_table(table)
-    op.drop_index("attempts_left_behind", "attempts")
     op.drop_index("attempts_elsewhere", "attempts")
-    for column in ("left_behind", "blame", "elsewhere"):
+    for column in ("blame", "elsewhere"):
         op.drop_column("attempts", column)
     op.drop_column("jobs", "retry_of")
     op.drop_column("jobs", "workflow")
