@@ -57,11 +57,14 @@ class Database:
 class SimStore:
     """The store of one process: it may be in trouble, and the process may die on either side of a commit."""
 
-    dialect = "sqlite"
-
     def __init__(self, process: Process, database: Database) -> None:
         self._process = process
         self._database = database
+
+    @property
+    def dialect(self) -> str:
+        """What the gate is told: several processes share PostgreSQL, where leases decide who is dead."""
+        return "postgresql" if self._process.world.plan.replicas > 1 else "sqlite"
 
     async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` and commit. Raises what `fn` raises, and OperationalError with nothing written."""
@@ -75,6 +78,9 @@ class SimStore:
         if self._database.raw.total_changes != before:
             world.committed(fn.__name__, self._process.name)
         await self._process.reach(fn.__name__, "during")
+        if world.rng.random() < world.weather.unheard:
+            world.note(f"{self._process.name}: does not hear of {fn.__name__}")
+            raise _trouble()
         await self._process.reach(fn.__name__, "after")
         return answer
 

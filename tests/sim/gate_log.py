@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ BUGS = {"attempt.broke", "loop.broke", "server.part_broke", "attempt.left_open"}
 EXPECTED = (OperationalError, ServerTrouble)
 SHOWN = ("job", "server", "cause", "error", "reason", "outcome", "result", "where", "adopted")
 
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 _world: list[World] = []
 
 
@@ -39,5 +41,5 @@ def _hear(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(world: World, value: object) -> str:
-    text = str(value)
-    return world.alias(text) if len(text) == 36 else text[:120]
+    # Some ids are made by the gate at random, so only those of this world may show.
+    return _ID.sub(lambda found: world.alias(found[0]) if world.knows(found[0]) else "?", str(value))[:120]

@@ -48,6 +48,8 @@ class Weather:
     garbage: float = 0.0
 
     store_error: float = 0.0
+    unheard: float = 0.0
+    """A commit took effect and its caller hears of trouble: only with replicas, whose database is remote."""
     blob_error: float = 0.0
 
     crash_every: float = 0.0
@@ -79,6 +81,8 @@ class Plan:
     servers: int
     slots: tuple[int, ...]
     versions: tuple[str, ...]
+    replicas: int
+    """Gateway processes at a time. With several, leases decide, as they do on PostgreSQL."""
     users: int
     actions: int
     queue_seconds_max: int
@@ -90,7 +94,8 @@ def plan_of(seed: int) -> Plan:
     """The run that this seed stands for."""
     rng = random.Random(f"plan/{seed}")  # noqa: S311 - a world is made of it, no secret
     storm = rng.uniform(60.0, 180.0)
-    weather = CALM if rng.random() < 0.05 else _weather(rng, storm)
+    replicas = rng.choice((1, 1, 2))
+    weather = CALM if rng.random() < 0.05 else _weather(rng, storm, replicas)
     servers = rng.choice((1, 2, 2, 2))
     return Plan(
         seed=seed,
@@ -99,6 +104,7 @@ def plan_of(seed: int) -> Plan:
         servers=servers,
         slots=tuple(rng.choice((1, 1, 1, 2)) for _ in range(servers)),
         versions=tuple(rng.choice(("0.3.64", "0.3.64", "0.9.1", "0.3.50")) for _ in range(servers)),
+        replicas=replicas,
         users=4,
         actions=rng.randint(4, 11),
         queue_seconds_max=rng.choice((30, 120, 900)),
@@ -106,7 +112,7 @@ def plan_of(seed: int) -> Plan:
     )
 
 
-def _weather(rng: random.Random, storm: float) -> Weather:
+def _weather(rng: random.Random, storm: float, replicas: int) -> Weather:
     def chance(most: float) -> float:
         return rng.uniform(0.1, 1.0) * most if rng.random() < 0.35 else 0.0
 
@@ -134,6 +140,7 @@ def _weather(rng: random.Random, storm: float) -> Weather:
         cut_every=every(20.0, 120.0),
         socket_drop_every=every(5.0, 60.0),
         strangers_every=every(3.0, 20.0),
+        unheard=chance(0.05) if replicas > 1 else 0.0,
     )
 
 

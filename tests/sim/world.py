@@ -73,6 +73,7 @@ class World:
         self.effects = 0
         self.processes: list[Process] = []
         self._echo = echo
+        self._known: set[str] = set()
         self._counts: dict[tuple[str, str], int] = {}
         self._next: asyncio.Future[None] = loop.create_future()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -83,7 +84,13 @@ class World:
         return EPOCH_MS + int(self.loop.time() * 1000)
 
     def new_id(self) -> str:
-        return str(uuid.UUID(int=self.ids.getrandbits(128), version=4))
+        made = str(uuid.UUID(int=self.ids.getrandbits(128), version=4))
+        self._known.add(made)
+        return made
+
+    def knows(self, some_id: str) -> bool:
+        """Whether this id was made in this world, so that a replay makes it again."""
+        return some_id in self._known
 
     def alias(self, long_id: str) -> str:
         return long_id if long_id.startswith("foreign-") else long_id[:6]
@@ -126,9 +133,17 @@ class World:
 
     async def gateway(self) -> Process:
         """A gateway process that is there, as soon as one is."""
-        while not self.processes or self.processes[-1].dead:
+        while not (there := self.alive()):
             await asyncio.wait([self._next])
-        return self.processes[-1]
+        return there[0] if len(there) == 1 else self.rng.choice(there)
+
+    def alive(self) -> list[Process]:
+        return [process for process in self.processes if not process.dead]
+
+    def _someone(self, act: Callable[[Process], object]) -> None:
+        """Do this to one of the processes that are there, if any."""
+        if there := self.alive():
+            act(self.rng.choice(there))
 
     # What the servers tell the auditor.
 
@@ -179,7 +194,8 @@ class World:
         names = ("east", "west")[: self.plan.servers]
         for name, version, slots in zip(names, self.plan.versions, self.plan.slots, strict=True):
             self.servers[name] = SimServer(self, name, version, slots)
-        self._start(self._supervise())
+        for _ in range(self.plan.replicas):
+            self._start(self._supervise())
         await self._open_house()
         self.weather, self.stormy = self.plan.weather, True
         crowd = [self._start(people.live(self, holder)) for holder in self.holders]
@@ -227,11 +243,11 @@ class World:
     def _start_trouble(self) -> None:
         weather = self.weather
         for moment in weather.sudden_deaths:
-            self._start(people.after(moment, lambda: self.processes[-1].kill()))
+            self._start(people.after(moment, lambda: self._someone(Process.kill)))
         for moment in weather.stops:
-            self._start(people.after(moment, lambda: self.processes[-1].stop()))
+            self._start(people.after(moment, lambda: self._someone(Process.stop)))
         for moment in weather.pauses:
-            self._start(people.after(moment, self._pause_gate))
+            self._start(people.after(moment, lambda: self._someone(self._pause_gate)))
         for moment in weather.reconfigurations:
             name, slots = self.rng.choice(list(self.servers)), self.rng.choice((1, 2))
             self._start(people.after(moment, lambda n=name, s=slots: people.reconfigure(self, n, s)))  # type: ignore[misc]
@@ -262,9 +278,8 @@ class World:
             await pause(self.rng.uniform(least, most))
             end()
 
-    def _pause_gate(self) -> None:
-        process = self.processes[-1]
-        if process.dead or process.frozen:
+    def _pause_gate(self, process: Process) -> None:
+        if process.frozen:
             return
         self.note(f"{process.name}: stopped by the system for a while")
         self.loop.freeze(process)
