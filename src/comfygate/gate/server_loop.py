@@ -156,6 +156,7 @@ class ServerLoop:
             now_ms=ctx.now_ms(),
             # SQLite is opened by one process at a time, so whoever began these is dead.
             at_once=ctx.store.dialect == "sqlite",
+            driven=[attempt.prompt_id for attempt in self._attempts.values()],
         )
         for orphan in orphans:
             self._start(orphan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -133,17 +133,27 @@ def _claimed(
 
 
 def take_over(
-    conn: Connection, server: str, *, owner: str, lease_ms: int, now_ms: int, at_once: bool
+    conn: Connection,
+    server: str,
+    *,
+    owner: str,
+    lease_ms: int,
+    now_ms: int,
+    at_once: bool,
+    driven: Collection[str] | None = None,
 ) -> list[ClaimedAttempt]:
     """Make the server's orphaned attempts ours, to be reconciled.
 
-    `at_once`: whoever had them is known dead.
+    `at_once`: whoever had them is known dead. `driven`: prompts that this process drives; any other open
+    attempt of ours is an orphan too, one whose claim was committed and not heard of. None: all of ours.
     """
     clock = lease_clock(conn, now_ms)
-    # Never our own: a lapsed lease of ours has its driver still.
+    # A lapsed lease of ours has its driver still.
     orphaned = attempts.c.owner != owner
     if not at_once:
         orphaned &= attempts.c.lease_until_at_ms < clock
+    if driven is not None:
+        orphaned |= (attempts.c.owner == owner) & attempts.c.prompt_id.not_in(driven)
     query = (
         select(attempts)
         .where(attempts.c.server == server, attempts.c.ended_at_ms.is_(None), orphaned)
