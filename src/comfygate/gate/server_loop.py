@@ -49,6 +49,7 @@ class ServerLoop:
         self._elsewhere: set[int] = set()
         self._status = ServerStatus(lanes=server.lanes)
         self._stopping = False
+        self._recalled = False
         self._log = log.bind(server=server.name)
         self._checked = asyncio.Event()
         ctx.fleet.status[server.name] = self._status
@@ -163,6 +164,8 @@ class ServerLoop:
 
     async def _cleared(self) -> bool:
         """Whether every prompt that was given up is off the server; those that are not are asked to stop."""
+        if not self._recalled and not await self._recall():
+            return False
         for prompt_id in list(self._link.abandoned):
             try:
                 result = await self._link.client.cancel(prompt_id)
@@ -173,6 +176,19 @@ class ServerLoop:
                 self._log.info("prompt.still_there", prompt_id=prompt_id, result=result.value)
                 return False
             self._link.abandoned.discard(prompt_id)
+        return True
+
+    async def _recall(self) -> bool:
+        """Find the prompts that an earlier process, or an earlier loop, gave up and that are here still."""
+        try:
+            queue = await self._link.client.queue()
+        except ComfyError as error:
+            self._down(str(error))
+            return False
+        here = queue.running | queue.pending
+        given_up = await self._ctx.store.read(attempts_store.given_up, self.server.name, here)
+        self._link.abandoned.update(given_up)
+        self._recalled = True
         return True
 
     async def _claim_one(self) -> bool:

@@ -177,6 +177,14 @@ def open_slots(conn: Connection, server: str) -> set[int]:
     return set(conn.execute(query).scalars())
 
 
+def given_up(conn: Connection, server: str, prompt_ids: Collection[str]) -> set[str]:
+    """Those of these prompts, found on the server, whose attempt there has ended."""
+    query = select(attempts.c.prompt_id).where(
+        attempts.c.server == server, attempts.c.prompt_id.in_(prompt_ids), attempts.c.ended_at_ms.is_not(None)
+    )
+    return set(conn.execute(query).scalars())
+
+
 def renew(conn: Connection, owner: str, lease_ms: int, now_ms: int) -> int:
     """Renew the leases of all open attempts of `owner`. Returns how many."""
     return conn.execute(
