@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from comfygate.domain.job import Fence
 from comfygate.store.rows import OutboxRow
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class Audit:
     last_entry: int = 0
     last_row: int = 0
 
-    def committed(self) -> None:
-        """Look at everything that may have changed."""
+    def committed(self, fence: Fence | None) -> None:
+        """Look at everything that may have changed. `fence`: of the attempt on whose behalf it was written."""
         read = self.world.database.raw.execute
         touched = self._read_entries(read) | self._read_outbox(read)
         before = self.jobs
@@ -68,6 +69,8 @@ class Audit:
             old = before.get(job_id)
             if old != job:
                 self._moved(old, job, before)
+                if fence is not None and old is not None and fence != Fence(job_id, old.attempt):
+                    self.world.fail(f"I8: job {self._name(job_id)} at attempt {old.attempt} was moved by {fence}")
             if old != job or job_id in touched:
                 self._money_of(job)
                 self._words_of(job)

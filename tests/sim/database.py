@@ -12,11 +12,15 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
+from comfygate.domain.job import Fence
 from comfygate.store.engine import P, R, StoreFunction
 from comfygate.store.schema import migrate
 
 if TYPE_CHECKING:
     from tests.sim.process import Process
+
+UNHEARD = {"settle": 5, "claim": 3, "take_over": 3}
+"""Where not to hear of a commit is worst it happens so many times as often."""
 
 
 @cache
@@ -70,15 +74,16 @@ class SimStore:
         """Run `fn` and commit. Raises what `fn` raises, and OperationalError with nothing written."""
         await self._process.reach(fn.__name__, "before")
         world = self._process.world
-        if world.rng.random() < world.weather.store_error:
+        if self._process.database_away or world.rng.random() < world.weather.store_error:
             raise _trouble()
         before = self._database.raw.total_changes
         with self._database.connection.begin():
             answer = fn(self._database.connection, *args, **kwargs)
         if self._database.raw.total_changes != before:
-            world.committed(fn.__name__, self._process.name)
+            fence = next((given for given in args if isinstance(given, Fence)), None)
+            world.committed(fn.__name__, self._process.name, fence)
         await self._process.reach(fn.__name__, "during")
-        if world.rng.random() < world.weather.unheard:
+        if world.rng.random() < world.weather.unheard * UNHEARD.get(fn.__name__, 1):
             world.note(f"{self._process.name}: does not hear of {fn.__name__}")
             raise _trouble()
         await self._process.reach(fn.__name__, "after")
@@ -88,7 +93,7 @@ class SimStore:
         """Run `fn` on what is committed."""
         await self._process.reach(fn.__name__, "before")
         world = self._process.world
-        if world.rng.random() < world.weather.store_error / 4:
+        if self._process.database_away or world.rng.random() < world.weather.store_error / 4:
             raise _trouble()
         with self._database.connection.begin():
             answer = fn(self._database.connection, *args, **kwargs)

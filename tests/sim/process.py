@@ -38,6 +38,7 @@ class Process:
         self.held: list[asyncio.Handle] = []
         self.dead = False
         self.over = False
+        self.database_away = False
         self.gone: asyncio.Future[None] = world.loop.create_future()
         self.ready: asyncio.Future[None] = world.loop.create_future()
         self._stop = asyncio.Event()

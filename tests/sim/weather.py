@@ -37,6 +37,8 @@ class Weather:
     stops: tuple[float, ...] = ()
     pauses: tuple[float, ...] = ()
     reconfigurations: tuple[float, ...] = ()
+    database_losses: tuple[float, ...] = ()
+    """Moments at which a process loses its database for a while, and goes on with its servers."""
 
     refused: float = 0.0
     request_lost: float = 0.0
@@ -126,6 +128,7 @@ def _weather(rng: random.Random, storm: float, replicas: int) -> Weather:
     deaths = tuple(_death(rng) for _ in range(rng.choice((0, 1, 2, 3, 4))))
     drawn = Weather(deaths=deaths, sudden_deaths=moments(2))
     drawn = replace(drawn, stops=moments(2), pauses=moments(2), reconfigurations=moments(3))
+    drawn = replace(drawn, database_losses=moments(2))
     chances = {
         "refused": 0.1, "request_lost": 0.05, "answer_lost": 0.1, "broken": 0.1, "late": 0.1,
         "bad_gateway": 0.1, "too_many": 0.1, "garbage": 0.03, "store_error": 0.05, "blob_error": 0.2,

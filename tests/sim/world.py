@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from comfygate.domain.job import Fence
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
 from comfygate.gate import accounts, files, operate
@@ -113,10 +114,11 @@ class World:
             if not self.failed.done():
                 self.failed.set_result(None)
 
-    def committed(self, what: str, who: str) -> None:
+    def committed(self, what: str, who: str, fence: Fence | None) -> None:
+        """Something was written, on behalf of the attempt that `fence` names, if of any."""
         if self.failure is None:
             self.note(f"{who}: commits {what}")
-            self.auditor.committed()
+            self.auditor.committed(fence)
 
     def dies_at(self, kind: str, phase: str) -> bool:
         if self.effects > EFFECTS_MAX:
@@ -251,6 +253,8 @@ class World:
             self._start(people.after(moment, lambda: self._someone(Process.stop)))
         for moment in weather.pauses:
             self._start(people.after(moment, lambda: self._someone(self._pause_gate)))
+        for moment in weather.database_losses:
+            self._start(people.after(moment, lambda: self._someone(self._lose_database)))
         for moment in weather.reconfigurations:
             name, slots = self.rng.choice(list(self.servers)), self.rng.choice((1, 2))
             self._start(people.after(moment, lambda n=name, s=slots: people.reconfigure(self, n, s)))  # type: ignore[misc]
@@ -287,6 +291,15 @@ class World:
         self.note(f"{process.name}: stopped by the system for a while")
         self.loop.freeze(process)
         self.loop.later(self.rng.uniform(0.5, 60.0), self._go_on, process)
+
+    def _lose_database(self, process: Process) -> None:
+        self.note(f"{process.name}: has lost its database")
+        process.database_away = True
+        self.loop.later(self.rng.uniform(1.0, 60.0), self._find_database, process)
+
+    def _find_database(self, process: Process) -> None:
+        self.note(f"{process.name}: has its database again")
+        process.database_away = False
 
     def _go_on(self, process: Process) -> None:
         if not process.dead:
