@@ -7,7 +7,7 @@ WORKERS ?= 2
 SECONDS_SINCE = echo "$@ took $$(( $$(date +%s) - $(1) )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check fmt bench reference lock clean
+.PHONY: help install demo serve test sim check fmt bench reference lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -24,6 +24,9 @@ serve: $(VENV)/.stamp-run ## Run the gateway here until Ctrl-C
 
 test: $(VENV)/.stamp-test ## Run every test (WORKERS=2 processes)
 	@start=$$(date +%s); $(BIN)/python -m pytest -n $(WORKERS) $(ARGS) && $(call SECONDS_SINCE,$$start)
+
+sim: $(VENV)/.stamp-test ## Simulate crashes and trouble from seeds (SEEDS=2000, or SEED=17 to replay one)
+	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --workers $(WORKERS))
 
 check: $(VENV)/.stamp-dev ## Check format, lint, types, imports and sizes
 	@start=$$(date +%s); set -e; \

@@ -10,8 +10,8 @@ import traceback
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 
+from tests.sim.simulate import Report, simulate
 from tests.sim.weather import plan_of, shown
-from tests.sim.world import Report, simulate
 
 HASH_SEED = "0"
 """Sets of strings have the same order in every process only under one hash seed."""

@@ -23,7 +23,9 @@ MOVES = {
 }  # fmt: skip
 SIDES = {"grant": ("issued", "available"), "hold": ("available", "held"), "capture": ("held", "revenue"),
          "release": ("held", "available")}  # fmt: skip
-JOBS = """SELECT id, state, attempt, hold, price, ticket, priority, lane, account_id FROM jobs ORDER BY ticket"""
+JOBS = (
+    """SELECT id, state, attempt, hold, price, ticket, priority, lane, account_id FROM jobs ORDER BY ticket"""
+)
 ATTEMPTS = """SELECT job_id, number, prompt_id, server, slot, ended_at_ms, outcome FROM attempts"""
 
 
@@ -59,7 +61,7 @@ class Audit:
     last_row: int = 0
 
     def committed(self, fence: Fence | None) -> None:
-        """Look at everything that may have changed. `fence`: of the attempt on whose behalf it was written."""
+        """Look at everything that may have changed. `fence`: of the attempt that it was written for."""
         read = self.world.database.raw.execute
         touched = self._read_entries(read) | self._read_outbox(read)
         before = self.jobs
@@ -70,7 +72,9 @@ class Audit:
             if old != job:
                 self._moved(old, job, before)
                 if fence is not None and old is not None and fence != Fence(job_id, old.attempt):
-                    self.world.fail(f"I8: job {self._name(job_id)} at attempt {old.attempt} was moved by {fence}")
+                    self.world.fail(
+                        f"I8: job {self._name(job_id)} at attempt {old.attempt} was moved by {fence}"
+                    )
             if old != job or job_id in touched:
                 self._money_of(job)
                 self._words_of(job)
@@ -80,12 +84,14 @@ class Audit:
 
     def _read_entries(self, read: Any) -> set[str]:
         touched = set()
-        query = "SELECT id, kind, account_id, from_side, to_side, amount, job_id, reason FROM entries WHERE id > ?"
-        for number, kind, account, source, target, amount, job_id, _reason in read(query, (self.last_entry,)):
+        query = "SELECT id, kind, account_id, from_side, to_side, amount, job_id FROM entries WHERE id > ?"
+        for number, kind, account, source, target, amount, job_id in read(query, (self.last_entry,)):
             self.last_entry = number
             if SIDES.get(kind) != (source, target) or amount <= 0:
                 self.world.fail(f"I1: entry {number} is no known move: {kind} {source} {target} {amount}")
-            sides = self.balances.setdefault(account, dict.fromkeys(("issued", "available", "held", "revenue"), 0))
+            sides = self.balances.setdefault(
+                account, dict.fromkeys(("issued", "available", "held", "revenue"), 0)
+            )
             sides[source] -= amount
             sides[target] += amount
             if job_id is not None:
@@ -110,7 +116,9 @@ class Audit:
             key = (job_id, number)
             old = self.attempts.get(key)
             if old is not None and old[5] is not None and old != row:
-                self.world.fail(f"I8: attempt {self._name(job_id)}/{number} had ended and was changed: {old} {row}")
+                self.world.fail(
+                    f"I8: attempt {self._name(job_id)}/{number} had ended and was changed: {old} {row}"
+                )
             if old is None and number > 1 and (job_id, number - 1) not in self.attempts:
                 self.world.fail(f"I8: attempt {self._name(job_id)}/{number} has no attempt before it")
             if outcome == "succeeded":
@@ -159,7 +167,9 @@ class Audit:
             self.world.fail(f"I4: {server} took a job of lane {job.lane}")
         for other in before.values():
             if other.state == "queued" and other.lane == job.lane and (other.priority, other.ticket) < place:
-                self.world.fail(f"I4: {self._name(job.id)} was claimed while {self._name(other.id)} was before it")
+                self.world.fail(
+                    f"I4: {self._name(job.id)} was claimed while {self._name(other.id)} was before it"
+                )
 
     def _money_of(self, job: Job) -> None:
         """I2: one hold, and one capture or release, by the transition that ended the job."""
@@ -170,7 +180,9 @@ class Audit:
                 wanted.append(("capture" if job.state == "succeeded" else "release", job.price))
         found = self.kinds.get(job.id, [])
         if found != wanted:
-            self.world.fail(f"I2: job {self._name(job.id)} is {job.state}; its entries are {found}, not {wanted}")
+            self.world.fail(
+                f"I2: job {self._name(job.id)} is {job.state}; its entries are {found}, not {wanted}"
+            )
 
     def _words_of(self, job: Job) -> None:
         """I10: the outbox says what the ledger says, once, and nothing after the end."""
@@ -195,7 +207,9 @@ class Audit:
             if available < 0 or held < 0:
                 self.world.fail(f"I1: account {account} is overdrawn: {available}, {held}")
             open_holds = sum(
-                job.price for job in self.jobs.values() if job.account_id == account and job.state not in ENDED
+                job.price
+                for job in self.jobs.values()
+                if job.account_id == account and job.state not in ENDED
             )
             if held != open_holds:
                 self.world.fail(f"I1: account {account} holds {held}, its open jobs cost {open_holds}")
@@ -231,7 +245,9 @@ class Audit:
             if job.state not in ENDED:
                 self.world.fail(f"I3: job {self._name(job.id)} is still {job.state} after everything is well")
             if self.told.get(job.id, []) != [number for number, _, _ in self.rows[job.id]]:
-                self.world.fail(f"I10: job {self._name(job.id)}: told {self.told.get(job.id)}, {self.rows[job.id]}")
+                self.world.fail(
+                    f"I10: job {self._name(job.id)}: told {self.told.get(job.id)}, {self.rows[job.id]}"
+                )
         self._bytes_are_there()
         for holder in self.world.holders:
             self._wishes(holder)

@@ -71,7 +71,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             self.kept = [kept for kept in self.kept if not kept.done()]
         return task
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]  # typeshed ties the arguments to the callback
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         owner = (context if context is not None else copy_context()).get(OWNER)
@@ -81,7 +81,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             return handle
         return super().call_soon(callback, *args, context=context)
 
-    def call_soon_threadsafe(
+    def call_soon_threadsafe(  # type: ignore[override]  # as above
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
         return self.call_soon(callback, *args, context=context)

@@ -16,37 +16,42 @@ def handle(
     server: SimServer, method: str, path: tuple[str, ...], query: Any, body: Any, *, ours: bool
 ) -> Reply:
     """What the server does for one request. `ours`: it comes from a gateway, not from a stranger."""
-    match method, *path:
-        case "GET", "system_stats":
-            return 200, {"system": {"comfyui_version": server.version}, "devices": [{"name": "cuda:0"}]}
-        case "GET", "features":
+    if method == "GET":
+        return _look(server, path, query)
+    match path:
+        case ("prompt",):
+            return _prompt(server, body, ours=ours)
+        case ("queue",):
+            return _queue(server, body, ours=ours)
+        case ("history",):
+            return _history(server, body, ours=ours)
+        case ("interrupt",):
+            return _interrupt(server, body, ours=ours)
+        case "upload", "image":
+            server.inputs.add(f"{body['subfolder']}/{body['name']}")
+            return 200, {"name": body["name"], "subfolder": body["subfolder"], "type": "input"}
+        case "api", "jobs", prompt_id, "cancel":
+            return _cancel_job(server, prompt_id, ours=ours)
+        case _:
             return 404, None
-        case "GET", "object_info":
+
+
+def _look(server: SimServer, path: tuple[str, ...], query: Any) -> Reply:
+    match path:
+        case ("system_stats",):
+            return 200, {"system": {"comfyui_version": server.version}, "devices": [{"name": "cuda:0"}]}
+        case ("object_info",):
             return 200, {name: _described(name) for name in CLASSES}
-        case "GET", "queue":
+        case ("queue",):
             running = [server.running.entry()] if server.running else []
             pending = [prompt.entry() for prompt in server.pending]
             return 200, copy.deepcopy({"queue_running": running, "queue_pending": pending})
-        case "GET", "history", prompt_id:
+        case "history", prompt_id:
             record = server.history.get(prompt_id)
             return 200, {} if record is None else {prompt_id: copy.deepcopy(record)}
-        case "GET", "view":
+        case ("view",):
             found = server.files.get((query["subfolder"], query["filename"]))
             return (404, None) if found is None else (200, found)
-        case "POST", "prompt":
-            return _prompt(server, body, ours=ours)
-        case "POST", "queue":
-            return _queue(server, body, ours=ours)
-        case "POST", "history":
-            return _history(server, body, ours=ours)
-        case "POST", "interrupt":
-            return _interrupt(server, body, ours=ours)
-        case "POST", "upload", "image":
-            name = f"{body['subfolder']}/{body['name']}"
-            server.inputs.add(name)
-            return 200, {"name": body["name"], "subfolder": body["subfolder"], "type": "input"}
-        case "POST", "api", "jobs", prompt_id, "cancel":
-            return _cancel_job(server, prompt_id, ours=ours)
         case _:
             return 404, None
 

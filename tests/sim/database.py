@@ -1,4 +1,4 @@
-"""The real store functions on SQLite in memory, one transaction an effect, each audited as it is committed."""
+"""The real store functions on SQLite in memory: one transaction an effect, audited when it is committed."""
 
 from __future__ import annotations
 

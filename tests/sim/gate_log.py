@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -29,7 +30,7 @@ def listen_to_the_gate(world: World | None) -> None:
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, _hear])
 
 
-def _hear(_logger: Any, _method: str, line: dict[str, Any]) -> dict[str, Any]:
+def _hear(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[str, Any]:
     for world in _world:
         said = [f"{name}={_short(world, line[name])}" for name in SHOWN if name in line]
         event = str(line.get("event"))

@@ -1,7 +1,7 @@
 """Who uses the world: account holders, strangers on the same servers, and the operator.
 
-A holder whose gateway dies in the middle of a call does not know whether it was done, and asks again under the
-same idempotency key. What each was told is kept, for the auditor to compare with the books.
+A holder whose gateway dies in the middle of a call does not know whether it was done, and asks again under
+the same idempotency key. What each was told is kept, for the auditor to compare with the books.
 """
 
 from __future__ import annotations
@@ -192,10 +192,8 @@ async def reconfigure(world: World, server: str, slots: int) -> None:
     world.note(f"the operator gives {server} {slots} slots")
     made = world.servers[server]
     made.slots_most = max(made.slots_most, slots)
-    await _tried(
-        world,
-        lambda ctx: operate.servers_add(ctx, server, f"http://{server}:8188", list(world.lanes_of(server)), slots),
-    )  # fmt: skip
+    url, lanes = f"http://{server}:8188", list(world.lanes_of(server))
+    await _tried(world, lambda ctx: operate.servers_add(ctx, server, url, lanes, slots))
 
 
 async def after(seconds: float, act: Callable[[], Any]) -> None:

@@ -8,7 +8,6 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from comfygate.assets.blobs import BlobStore
-from comfygate.domain.errors import GateError
 from comfygate.gate.context import Context
 from comfygate.gate.live import Live
 from comfygate.gate.service import Service, running
@@ -29,7 +28,7 @@ class Unknown(Exception):
 
 
 class Process:
-    """A gateway process. Frozen for good it is dead; frozen for a while it is merely stopped by the system."""
+    """A gateway process. Frozen for good it is dead; frozen for a while the system merely stopped it."""
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world
@@ -47,7 +46,7 @@ class Process:
         self._owned.run(OWNER.set, self)
         self.ctx = Context(
             store=SimStore(self, world.database),
-            blobs=cast(BlobStore, SimBlobs(self, world.disk)),
+            blobs=cast("BlobStore", SimBlobs(self, world.disk)),
             rules=world.rules,
             now_ms=world.now_ms,
             new_id=world.new_id,
@@ -134,7 +133,8 @@ class Process:
 
         context = self._owned.copy()
         task = asyncio.get_running_loop().create_task(run(), context=context)
-        await asyncio.wait([task, self.gone], return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [task, self.gone]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise Unknown
         return task.result()
@@ -143,8 +143,3 @@ class Process:
         """After the run: let what is left unwind; its effects are cancelled."""
         self.over = True
         self.world.loop.thaw(self)
-
-
-def refused(error: Exception) -> bool:
-    """Whether an error is the gate's own refusal, after which nothing has happened."""
-    return isinstance(error, GateError)

@@ -13,7 +13,9 @@ DEADLY = (
     "POST interrupt", "POST api",
 )  # fmt: skip
 """Effects at which a process may die: store functions, calls to servers, bytes, telling subscribers."""
-FREQUENT = frozenset({"GET history", "still_ours", "claim", "settle", "POST prompt", "mark_delivered", "tell"})
+FREQUENT = frozenset(
+    {"GET history", "still_ours", "claim", "settle", "POST prompt", "mark_delivered", "tell"}
+)
 PHASES = ("before", "during", "after")
 """Before anything happened; when it happened and nobody heard; when it was heard and nothing followed."""
 

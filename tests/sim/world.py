@@ -1,4 +1,4 @@
-"""One seeded run: servers, gateway processes that come and go, people, trouble, then calm, then the reckoning."""
+"""One seeded run: servers, gateways that come and go, people, trouble, then calm, then the reckoning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import uuid
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from comfygate.domain.job import Fence
@@ -18,7 +17,7 @@ from comfygate.gate import accounts, files, operate
 from comfygate.gate.rules import Rules
 from tests.sim import people
 from tests.sim.auditor import ENDED, Audit
-from tests.sim.clock import Deadlock, VirtualLoop, pause
+from tests.sim.clock import VirtualLoop, pause
 from tests.sim.comfy_server import SimServer
 from tests.sim.database import Database
 from tests.sim.disk import Kept
@@ -33,20 +32,6 @@ CALM_SECONDS = 2500.0
 """In calm weather everything must have ended after this time."""
 EFFECTS_MAX = 300_000
 TRACE_LINES = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """How a run went. `failure` is None when every invariant held."""
-
-    seed: int
-    failure: str | None
-    trace: tuple[str, ...]
-    fingerprint: int
-    states: dict[str, int]
-    deaths: int
-    seconds: float
-    reruns: int
 
 
 class World:
@@ -64,7 +49,8 @@ class World:
         self.servers: dict[str, SimServer] = {}
         self.rules = _rules(plan)
         self.holders = [
-            Holder(f"user{number}", people.TIERS[number], self.rng.randint(5, 40)) for number in range(plan.users)
+            Holder(f"user{number}", people.TIERS[number], self.rng.randint(5, 40))
+            for number in range(plan.users)
         ]
         self.auditor = Audit(self)
         self.failure: str | None = None
@@ -127,7 +113,8 @@ class World:
             return False
         count = self._counts[kind, phase] = self._counts.get((kind, phase), 0) + 1
         return any(
-            death.kind == kind and death.phase == phase and death.nth == count for death in self.weather.deaths
+            death.kind == kind and death.phase == phase and death.nth == count
+            for death in self.weather.deaths
         )
 
     def lanes_of(self, server: str) -> tuple[str, ...]:
@@ -270,14 +257,16 @@ class World:
                     60.0,
                 )
             )
-            self._start(self._now_and_then(weather.socket_drop_every, server.drop_sockets, server.wake, 0.1, 0.2))
+            self._start(
+                self._now_and_then(weather.socket_drop_every, server.drop_sockets, server.wake, 0.1, 0.2)
+            )
             if weather.strangers_every:
                 self._start(people.visit(self, server))
 
     async def _now_and_then(
         self, every: float, begin: Callable[[], None], end: Callable[[], None], least: float, most: float
     ) -> None:
-        while every and self.stormy:
+        while every:
             await pause(self.rng.expovariate(1.0 / every))
             if not self.stormy:
                 return
@@ -336,7 +325,7 @@ class World:
             await pause(5.0)
 
     async def _dissolve(self, tasks: list[asyncio.Task[Any]]) -> None:
-        """Unwind what is left, the abandoned processes too, so that nothing is torn apart by the collector."""
+        """Unwind what is left, the dead processes too, so that nothing is torn apart by the collector."""
         listen_to_the_gate(None)
         for process in self.processes:
             process.dissolve()
@@ -382,36 +371,3 @@ def _rules(plan: Plan) -> Rules:
 
 async def _photo(name: str) -> Any:
     yield f"photo of {name}".encode()
-
-
-def simulate(plan: Plan, echo: Callable[[str], object] | None = None) -> Report:
-    """Run one plan to its end."""
-    loop = VirtualLoop()
-    try:
-        asyncio.set_event_loop(loop)
-        world = World(plan, loop, echo)
-        loop.set_exception_handler(lambda _loop, told: world.fail(f"an error nobody fetched: {told}"))
-        try:
-            loop.run_until_complete(world.run())
-        except Deadlock:
-            world.fail("I3: nothing moves any more, and not everything has ended")
-        return _report(world)
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-def _report(world: World) -> Report:
-    states: dict[str, int] = {}
-    for job in world.auditor.jobs.values():
-        states[job.state] = states.get(job.state, 0) + 1
-    return Report(
-        seed=world.plan.seed,
-        failure=world.failure,
-        trace=tuple(world.trace),
-        fingerprint=world.fingerprint,
-        states=states,
-        deaths=sum(process.dead for process in world.processes),
-        seconds=world.loop.time(),
-        reruns=sum(job.attempt - 1 for job in world.auditor.jobs.values() if job.attempt > 1),
-    )
