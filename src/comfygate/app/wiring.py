@@ -101,6 +101,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
                 new_id=lambda: str(uuid.uuid4()),
                 owner=str(uuid.uuid4()),
                 live=Live(time.monotonic),
+                listen_url=None if url.startswith("sqlite") else url,
             )
         finally:
             await store.close()

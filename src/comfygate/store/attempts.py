@@ -48,6 +48,9 @@ def claim(
     """
     if under_lease is not None and not leases_store.holds(conn, under_lease, owner, now_ms):
         raise Conflict(f"server {slot.server} belongs to another replica")
+    if slot.number in open_slots(conn, slot.server):
+        # Found before a job is locked: a claim that is undone has made others pass over its job (I4).
+        raise Conflict(f"slot {slot.number} of server {slot.server} is taken")
     head = first_for(conn, slot.server, slot.lanes, now_ms)
     if head is None:
         return None
