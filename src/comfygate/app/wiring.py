@@ -203,7 +203,7 @@ async def started(settings: Settings) -> AsyncIterator[Service]:
     async with (
         opened(settings) as ctx,
         http_session() as session,
-        running(ctx, connector(settings, session)) as service,
+        running(ctx, connector(settings, session), dispatch=settings.role != "http") as service,
     ):
         yield service
 

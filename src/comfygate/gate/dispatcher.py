@@ -59,6 +59,10 @@ class Dispatcher:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._ctx.bells.remove(self._bell)
 
+    def owns(self, server: str) -> bool:
+        """Whether this process gives work to the server."""
+        return server in self._loops
+
     async def drained(self) -> None:
         """Claim nothing more, and return when nothing runs any more."""
         self._stopping = True

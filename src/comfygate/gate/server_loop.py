@@ -18,7 +18,7 @@ from comfygate.comfy.errors import ComfyError
 from comfygate.comfy.wire import CancelResult
 from comfygate.domain.blame import CONSEQUENCES
 from comfygate.domain.errors import Conflict
-from comfygate.domain.graph import NodeClass, node_class
+from comfygate.domain.graph import node_classes
 from comfygate.domain.health import Answered, JobBlamed, JobSucceeded, Restarted, Silent, Stuck
 from comfygate.domain.job import Failed, Outcome, Succeeded
 from comfygate.gate.condition import Condition
@@ -132,16 +132,14 @@ class ServerLoop:
             found = await self._link.client.probe()
             await self._link.client.queue_depth()
             if not knew:
-                self._ctx.fleet.classes[self.server.name] = await self._classes()
+                self._ctx.fleet.classes[self.server.name] = node_classes(
+                    await self._link.client.object_info()
+                )
         except ComfyError as error:
             self._see(Silent(str(error)))
             return
         self._condition.status.version = found.version
         self._see(Answered())
-
-    async def _classes(self) -> dict[str, NodeClass]:
-        described = await self._link.client.object_info()
-        return {name: node_class(body) for name, body in described.items() if isinstance(body, dict)}
 
     async def _socket_loop(self) -> None:
         """A socket that drops is the first sign of a server that went away: look at once."""
