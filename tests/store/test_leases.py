@@ -13,9 +13,22 @@ FRESH = 60_000
 
 
 def take_over(
-    world: World, server: str = "gpu", owner: str = "heir", *, at_once: bool = False
+    world: World,
+    server: str = "gpu",
+    owner: str = "heir",
+    *,
+    at_once: bool = False,
+    driven: list[str] | None = None,
 ) -> list[ClaimedAttempt]:
-    return world.run(attempts.take_over, server, owner=owner, lease_ms=FRESH, now_ms=NOW, at_once=at_once)
+    return world.run(
+        attempts.take_over,
+        server,
+        owner=owner,
+        lease_ms=FRESH,
+        now_ms=NOW,
+        at_once=at_once,
+        driven=driven,
+    )
 
 
 def owner_of(world: World, attempt: ClaimedAttempt) -> str:
@@ -158,8 +171,7 @@ def test_an_open_attempt_of_ones_own_that_nobody_drives_is_adopted(world: World)
     world.submit(account_id)
     world.submit(account_id)
     unheard, driven = world.claimed(number=0, lease_ms=FRESH), world.claimed(number=1, lease_ms=RUN_OUT)
-    asked = {"owner": "me", "lease_ms": FRESH, "now_ms": NOW, "at_once": False}
-    (adopted,) = world.run(attempts.take_over, "gpu", **asked, driven=[driven.prompt_id])
+    (adopted,) = take_over(world, owner="me", driven=[driven.prompt_id])
     assert adopted.fence == unheard.fence
     assert adopted.adopted
 
