@@ -2,7 +2,7 @@
 
 import pytest
 
-from comfygate.domain.job import JobState, Succeeded
+from comfygate.domain.job import JobState, Lost, Succeeded
 from comfygate.store import attempts, jobs
 from comfygate.store.rows import ClaimedAttempt
 from comfygate.store.settle import Settled
@@ -13,9 +13,22 @@ FRESH = 60_000
 
 
 def take_over(
-    world: World, server: str = "gpu", owner: str = "heir", *, at_once: bool = False
+    world: World,
+    server: str = "gpu",
+    owner: str = "heir",
+    *,
+    at_once: bool = False,
+    driven: list[str] | None = None,
 ) -> list[ClaimedAttempt]:
-    return world.run(attempts.take_over, server, owner=owner, lease_ms=FRESH, now_ms=NOW, at_once=at_once)
+    return world.run(
+        attempts.take_over,
+        server,
+        owner=owner,
+        lease_ms=FRESH,
+        now_ms=NOW,
+        at_once=at_once,
+        driven=driven,
+    )
 
 
 def owner_of(world: World, attempt: ClaimedAttempt) -> str:
@@ -150,3 +163,25 @@ def test_leases_go_by_the_databases_clock_on_postgresql(pg_world: World) -> None
     )
     assert 0 < row.left <= FRESH
     assert owner_of(pg_world, attempt) == "me"
+
+
+def test_an_open_attempt_of_ones_own_that_nobody_drives_is_adopted(world: World) -> None:
+    """Its claim was committed, and who asked for it was cancelled or heard only of trouble."""
+    account_id = world.account()
+    world.submit(account_id)
+    world.submit(account_id)
+    unheard, driven = world.claimed(number=0, lease_ms=FRESH), world.claimed(number=1, lease_ms=RUN_OUT)
+    (adopted,) = take_over(world, owner="me", driven=[driven.prompt_id])
+    assert adopted.fence == unheard.fence
+    assert adopted.adopted
+
+
+def test_of_the_prompts_on_a_server_those_are_told_whose_attempt_has_ended(world: World) -> None:
+    account_id = world.account()
+    world.submit(account_id)
+    world.submit(account_id)
+    given_up, running = world.claimed(number=0), world.claimed(number=1)
+    world.settle(given_up.fence, Lost("out of reach"))
+    here = {given_up.prompt_id, running.prompt_id, "a stranger's"}
+    assert world.run(attempts.given_up, "gpu", here) == {given_up.prompt_id}
+    assert world.run(attempts.given_up, "other", here) == set()
