@@ -135,11 +135,6 @@ class Audit:
             self.attempts[key] = row
             self.prompts[prompt_id] = (job_id, number, server)
 
-    def is_open(self, prompt_id: str) -> bool:
-        """Whether this prompt's attempt has not been ended."""
-        job_id, number, _ = self.prompts[prompt_id]
-        return self.attempts[job_id, number][5] is None
-
     def _name(self, job_id: str) -> str:
         return self.world.alias(job_id)
 

@@ -141,9 +141,6 @@ class World:
     def servers_changed(self, server: SimServer) -> None:
         """I5: never more of our prompts on a server than its slots."""
         ours = server.ours()
-        if self.plan.replicas > 1:
-            # What one replica gave up another does not know of, as long as both may use the server.
-            ours = [prompt_id for prompt_id in ours if self.auditor.is_open(prompt_id)]
         if len(ours) > server.slots_most:
             shown = [self.alias(prompt_id) for prompt_id in ours]
             self.fail(f"I5: {server.name} has {shown} of ours, its slots are {server.slots_most}")

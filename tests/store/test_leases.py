@@ -3,7 +3,7 @@
 import pytest
 
 from comfygate.domain.job import JobState, Lost, Succeeded
-from comfygate.store import attempts, jobs
+from comfygate.store import attempts, jobs, leases
 from comfygate.store.rows import ClaimedAttempt
 from comfygate.store.settle import Settled
 from tests.store.world import NOW, World, takes
@@ -99,7 +99,7 @@ def test_renewing_keeps_all_of_ones_own_and_nothing_else(world: World) -> None:
     world.claimed(number=0, lease_ms=RUN_OUT)
     world.claimed(number=1, lease_ms=RUN_OUT, server="other")
     theirs = world.claimed(number=2, lease_ms=RUN_OUT, owner="they")
-    assert world.run(attempts.renew, "me", FRESH, NOW) == 2
+    assert world.run(attempts.renew, "me", ["gpu", "other"], FRESH, NOW) == 2
     assert [attempt.fence for attempt in take_over(world)] == [theirs.fence]
     assert take_over(world, "other") == []
 
@@ -107,7 +107,7 @@ def test_renewing_keeps_all_of_ones_own_and_nothing_else(world: World) -> None:
 def test_ended_attempts_are_not_renewed(world: World) -> None:
     world.submit(world.account())
     world.succeed(world.claimed().fence)
-    assert world.run(attempts.renew, "me", FRESH, NOW) == 0
+    assert world.run(attempts.renew, "me", ["gpu", "other"], FRESH, NOW) == 0
 
 
 def test_before_sending_one_asks_whether_it_is_still_ones_own(world: World) -> None:
@@ -185,3 +185,25 @@ def test_of_the_prompts_on_a_server_those_are_told_whose_attempt_has_ended(world
     here = {given_up.prompt_id, running.prompt_id, "a stranger's"}
     assert world.run(attempts.given_up, "gpu", here) == {given_up.prompt_id}
     assert world.run(attempts.given_up, "other", here) == set()
+
+
+def test_what_runs_on_anothers_server_is_not_renewed(world: World) -> None:
+    """Found by the simulation: a replica that was frozen kept an attempt alive whose server it had lost."""
+    world.submit(world.account())
+    attempt = world.claimed(lease_ms=RUN_OUT)
+    assert world.run(attempts.renew, "me", ["other"], FRESH, NOW) == 0
+    assert [found.fence for found in take_over(world)] == [attempt.fence]
+
+
+def test_with_a_server_come_its_attempts_and_only_with_it(world: World) -> None:
+    world.submit(world.account())
+    attempt = world.claimed(lease_ms=FRESH)
+
+    def adopted() -> list[ClaimedAttempt]:
+        return world.run(
+            attempts.take_over, "gpu", owner="heir", lease_ms=FRESH, now_ms=NOW, under_lease="server:gpu"
+        )
+
+    assert adopted() == [], "the server is nobody's yet"
+    assert world.run(leases.take, "server:gpu", "heir", FRESH, NOW)
+    assert [found.fence for found in adopted()] == [attempt.fence]

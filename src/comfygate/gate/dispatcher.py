@@ -134,7 +134,7 @@ def own(
     ours = frozenset(
         name for name in servers if leases_store.take(conn, lease_name(name), owner, lease_ms, now_ms)
     )
-    attempts_store.renew(conn, owner, lease_ms, now_ms)
+    attempts_store.renew(conn, owner, ours, lease_ms, now_ms)
     return ours
 
 

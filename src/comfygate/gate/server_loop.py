@@ -179,8 +179,8 @@ class ServerLoop:
         return not self._stopping and self._condition.open_slots(len(self._running)) > 0
 
     async def _adopt(self) -> None:
-        """Take over attempts that nobody drives: at the start on SQLite, when their lease ran out
-        elsewhere."""
+        """Take over the server's open attempts that this process does not drive: with the server come its
+        attempts."""
         ctx, now = self._ctx, asyncio.get_running_loop().time()
         if self._stopping or now < self._adopt_at:
             return
@@ -194,8 +194,7 @@ class ServerLoop:
             owner=ctx.owner,
             lease_ms=ctx.lease_ms,
             now_ms=ctx.now_ms(),
-            # SQLite is opened by one process at a time, so whoever began these is dead.
-            at_once=ctx.store.dialect == "sqlite",
+            under_lease=lease_name(self.server.name),
             driven=[attempt.prompt_id for attempt in self._attempts.values()],
         )
         for orphan in orphans:
