@@ -270,7 +270,8 @@ async def _restart(process: Process, server: SimServer) -> None:
     await process.reach("restart hook", "before")
     if process.world.rng.random() < 0.25:
         raise RestartFailed("simulated")
-    server.crash()
-    await pause(2.0)
-    server.start()
+    # In the world's own time: a ComfyUI does not die with the gateway that had it started.
+    process.world.loop.later(0.0, server.crash)
+    process.world.loop.later(2.0, server.start)
+    await pause(2.1)
     await process.reach("restart hook", "after")
