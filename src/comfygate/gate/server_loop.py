@@ -154,8 +154,8 @@ class ServerLoop:
         changed = self._condition.see(evidence)
         if changed or answered != self._condition.answers:
             self._bell.set()
-        if not isinstance(evidence, Answered | Silent):
-            # Kept by the probe loop, which alone writes health.
+        if changed and not isinstance(evidence, Answered | Silent):
+            # Looked at, and kept, by the probe loop, which alone writes health.
             self._look_now.set()
 
     def _trouble(self, reason: str) -> None:

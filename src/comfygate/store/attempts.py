@@ -115,8 +115,8 @@ def take_over(
 
     `at_once`: whoever had them is known dead. `under_lease`: whoever holds this lease of the server has
     all of its attempts, whatever their own leases say; without it nothing is taken. `driven`: prompts that
-    this process drives; any other open attempt of ours is an orphan too, one whose claim was committed and not
-    heard of. None: all of ours.
+    this process drives; any other open attempt of ours is an orphan too, one whose claim was committed and
+    not heard of. None: all of ours.
     """
     if under_lease is not None:
         at_once = leases_store.holds(conn, under_lease, owner, now_ms)
