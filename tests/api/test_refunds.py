@@ -1,9 +1,5 @@
 """Refunds in the corners: a server that is really gone, a half-run graph, cancels that cross."""
 
-from typing import Any
-
-import pytest
-
 from comfygate.gate import operate
 from comfygate.simulator import Simulator
 from tests.api.house import Client, Gateway, file_graph, image_graph, node, png, reference
@@ -22,12 +18,9 @@ async def refunded(lite: Gateway, client: Client) -> bool:
     )
 
 
-@pytest.mark.parametrize("changes", [{"comfy": {"probe_seconds": 3600}}])
-async def test_refund_when_the_server_is_down_after_all_retries(
-    lite: Gateway, sim: Simulator, changes: dict[str, Any]
-) -> None:
+async def test_refund_when_the_server_is_down_after_all_retries(lite: Gateway, sim: Simulator) -> None:
     async with lite.client(await lite.add_account(credits=10)) as ann:
-        await sim.stop()
+        sim.fail_next("/prompt", "close", times=99, method="POST")
         job = await ann.run(image_graph())
         assert (job["status"], job["error"]["code"]) == ("failed", "server_unreachable")
         assert "127.0.0.1" not in job["error"]["message"]

@@ -155,6 +155,37 @@ async def test_a_prompt_given_up_is_stopped_before_the_server_gets_another(
         assert (await asyncio.wait_for(job.wait(), PATIENCE_SECONDS)).status == "succeeded"
 
 
+async def test_a_prompt_given_up_is_remembered_over_a_restart(tmp_path: Path, simulator: Simulator) -> None:
+    """Or the next process would send a job beside it."""
+    settings = settings_for(tmp_path / "g", comfy={"lost_after_seconds": 0.3}, dispatch={"stop_seconds": 0})
+    async with comfygate.open(settings) as gate:
+        await operate.servers_add(gate.ctx, "one", simulator.url, ["image"])
+        await gate.add_account("ann", credits=5)
+        simulator.hold()
+        job = await gate.submit(plain_graph(), account="ann")
+        async for event in job.events():
+            if getattr(event, "status", "") == "running":
+                break
+        [first] = simulator.executed
+        simulator.silence_sockets()
+        for path in (f"/history/{first}", "/queue"):
+            simulator.fail_next(path, 503, times=100_000)
+        async for event in job.events():
+            if getattr(event, "status", "") == "queued":
+                break
+    simulator.clear_faults()
+    simulator.hold()
+    async with comfygate.open(settings) as gate:
+        again = await gate.job(job.id, account="ann")
+        await simulator.requested("POST", "/prompt", count=2, timeout_seconds=PATIENCE_SECONDS)
+        calls = [(r.method, r.path, r.json) for r in simulator.requests if r.method == "POST"]
+        stopped = calls.index(("POST", "/interrupt", {"prompt_id": first}))
+        sent = [place for place, (_, path, _) in enumerate(calls) if path == "/prompt"]
+        assert stopped < sent[1], "the first was stopped before the second was sent"
+        simulator.release()
+        assert (await asyncio.wait_for(again.wait(), PATIENCE_SECONDS)).status == "succeeded"
+
+
 async def test_callbacks_come_in_order_and_one_that_raises_stops_no_other(gate: Gate) -> None:
     told: list[str] = []
 

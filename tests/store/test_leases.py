@@ -2,11 +2,12 @@
 
 import pytest
 
+from comfygate.domain.errors import Conflict
 from comfygate.domain.job import JobState, Lost, Succeeded
 from comfygate.store import attempts, jobs, leases
 from comfygate.store.rows import ClaimedAttempt
 from comfygate.store.settle import Settled
-from tests.store.world import NOW, World, takes
+from tests.store.world import NOW, Waiter, World, takes
 
 RUN_OUT = -1_000
 FRESH = 60_000
@@ -207,3 +208,52 @@ def test_with_a_server_come_its_attempts_and_only_with_it(world: World) -> None:
     assert adopted() == [], "the server is nobody's yet"
     assert world.run(leases.take, "server:gpu", "heir", FRESH, NOW)
     assert [found.fence for found in adopted()] == [attempt.fence]
+
+
+def test_work_is_given_by_the_holder_of_the_servers_lease_only(world: World) -> None:
+    world.submit(world.account())
+    before = world.dump()
+
+    def claim(owner: str) -> ClaimedAttempt | None:
+        return world.run(
+            attempts.claim,
+            attempts.Slot("gpu", 0, ("image",)),
+            owner=owner,
+            prompt_id="prompt",
+            lease_ms=FRESH,
+            now_ms=NOW,
+            under_lease="server:gpu",
+        )
+
+    with pytest.raises(Conflict, match="belongs to another replica"):
+        claim("me")
+    assert world.dump() == before
+    assert world.run(leases.take, "server:gpu", "me", FRESH, NOW)
+    with pytest.raises(Conflict):
+        claim("they")
+    assert claim("me") is not None
+
+
+def test_a_lease_is_ones_own_until_it_runs_out_or_is_given_back(world: World) -> None:
+    assert world.run(leases.take, "relay", "me", FRESH, NOW)
+    assert world.run(leases.take, "relay", "me", FRESH, NOW), "renewed"
+    assert not world.run(leases.take, "relay", "they", FRESH, NOW)
+    assert world.run(leases.owner_of, "relay", NOW) == "me"
+    world.run(leases.release_all, "they")
+    assert world.run(leases.holds, "relay", "me", NOW)
+    world.run(leases.release_all, "me")
+    assert world.run(leases.take, "relay", "they", RUN_OUT, NOW)
+    assert world.run(leases.owner_of, "relay", NOW) is None
+    assert world.run(leases.take, "relay", "me", FRESH, NOW), "it ran out"
+    assert not world.run(leases.holds, "relay", "they", NOW)
+
+
+@pytest.mark.postgresql
+def test_of_two_who_take_a_free_lease_at_once_one_has_it(pg_world: World) -> None:
+    with pg_world.open() as one:
+        assert leases.take(one, "relay", "one", FRESH, NOW)
+        two = Waiter(pg_world, lambda conn: leases.take(conn, "relay", "two", FRESH, NOW))
+        two.until_blocked()
+        one.commit()
+    assert two.done() is False
+    assert pg_world.run(leases.owner_of, "relay", NOW) == "one"

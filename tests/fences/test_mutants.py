@@ -1,0 +1,137 @@
+"""Each fence is held by a test: take the fence out of a copy of the source, and a test must fail.
+
+A mutant is the source with one promise's guard removed. It is met by the test that names the promise, and,
+where the guard protects jobs or money over time, by the seeded simulation as well.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`cuts`: file below src/comfygate, what it says, what it says instead. `tests`: must fail on it."""
+
+    promise: str
+    cuts: tuple[tuple[str, str, str], ...]
+    tests: tuple[str, ...]
+    seeds: str = ""
+    """Seeds of the simulation among which one fails; empty: the simulation is not asked."""
+
+
+MUTANTS = (
+    Mutant(
+        "an attempt is settled by its own number only",
+        (
+            ("store/settle.py", "            jobs.c.attempt == fence.attempt,\n", ""),
+            ("store/settle.py", "            attempts.c.number == fence.attempt,\n", ""),
+        ),
+        ("tests/store/test_settle.py",),
+        seeds="150-170",
+    ),
+    Mutant(
+        "a prompt without an answer is looked for before it is sent again",
+        (("gate/begin.py", "if run.in_doubt and (await client.locate", "if False and (await client.locate"),),
+        ("tests/promises/test_refund.py::test_an_answer_that_never_came_is_looked_for_not_sent_again",),
+        seeds="0-24",
+    ),
+    Mutant(
+        "what expires is released",
+        (
+            (
+                "store/jobs.py",
+                "    if job.price:\n        ledger.settle_hold(conn, EntryKind.RELEASE",
+                "    if False:\n        ledger.settle_hold(conn, EntryKind.RELEASE",
+            ),
+        ),
+        ("tests/store/test_cancel_expire.py",),
+        seeds="0-24",
+    ),
+    Mutant(
+        "a server is given work by the holder of its lease only",
+        (
+            (
+                "store/attempts.py",
+                "if under_lease is not None and not leases_store.holds(conn, under_lease, owner, now_ms):",
+                "if False:",
+            ),
+        ),
+        ("tests/store/test_leases.py",),
+    ),
+    Mutant(
+        "what a replica lost with its server it does not keep alive",
+        (
+            (
+                "store/attempts.py",
+                "attempts.c.owner == owner, attempts.c.server.in_(servers), ",
+                "attempts.c.owner == owner, ",
+            ),
+        ),
+        ("tests/store/test_leases.py",),
+    ),
+    Mutant(
+        "what was given up is off the server before anything else is sent there",
+        (("gate/server_loop.py", "        self._link.abandoned.update(given_up)\n", ""),),
+        ("tests/gate/test_trouble.py::test_a_prompt_given_up_is_remembered_over_a_restart",),
+    ),
+)
+
+
+def mutated(mutant: Mutant, folder: Path) -> dict[str, str]:
+    """A copy of the source without the guard, and the environment that uses it."""
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    for name, guard, instead in mutant.cuts:
+        path = folder / "src" / "comfygate" / name
+        text = path.read_text(encoding="utf-8")
+        assert text.count(guard) >= 1, f"{name} no longer says {guard!r}: move the mutant with the code"
+        path.write_text(text.replace(guard, instead), encoding="utf-8")
+    return {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONHASHSEED": "0"}
+
+
+def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=110,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.tests], ids=lambda one: one.promise)
+def test_without_its_guard_the_promises_test_fails(mutant: Mutant, tmp_path: Path) -> None:
+    environ = mutated(mutant, tmp_path)
+    ran = run(environ, "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not postgresql", *mutant.tests)
+    assert ran.returncode == 1, ran.stdout[-4_000:] + ran.stderr
+    assert "1 failed" in ran.stdout
+
+
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.seeds], ids=lambda one: one.promise)
+def test_without_its_guard_the_simulation_fails(mutant: Mutant, tmp_path: Path) -> None:
+    environ = mutated(mutant, tmp_path)
+    ran = run(environ, "tests.sim", "--seeds", mutant.seeds, "--workers", "1", "--failures", "1")
+    assert ran.returncode == 1, ran.stdout[-4_000:] + ran.stderr
+    assert "FAILED: I" in ran.stdout, ran.stdout[-4_000:]
+
+
+def test_the_copy_without_a_cut_passes(tmp_path: Path) -> None:
+    """Or the failures above would prove nothing."""
+    environ = mutated(Mutant("nothing", (), ()), tmp_path)
+    ran = run(
+        environ,
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "not postgresql",
+        "tests/store/test_settle.py",
+    )
+    assert ran.returncode == 0, ran.stdout[-4_000:] + ran.stderr
