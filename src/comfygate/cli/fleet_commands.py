@@ -103,8 +103,8 @@ async def _drain(
         if settings.sqlalchemy_url().startswith("sqlite") and control_file.read(settings.data_path) is None:
             raise CommandError(
                 "out_of_reach",
-                f"server {name} is drained, but no service runs to bring its {answer['running']} open jobs to "
-                "their end; start 'comfygate serve', then wait again",
+                f"server {name} is drained, but no service runs to bring its {answer['running']} open jobs "
+                "to their end; start 'comfygate serve', then wait again",
             )
         if loop.time() >= until:
             raise CommandError(

@@ -3,6 +3,8 @@ kept."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from comfygate.domain.errors import StoreTrouble
@@ -58,6 +60,20 @@ class Condition:
                 f"server.{self._health.state.value}", reason=self._health.reason, was=before.state.value
             )
         return changed
+
+    async def pardon(self) -> None:
+        """Hear of the operator who ended a quarantine, perhaps through another process."""
+        if self._health.state is not ServerState.QUARANTINED:
+            return
+        try:
+            found = await self._ctx.store.read(health_store.health_of, self._server.name)
+        except StoreTrouble as error:
+            self._log.error("health.not_read", error=error.message)
+            return
+        until = self._health.quarantined_until_at_ms
+        kept = None if found is None else found.quarantined_until_at_ms
+        if kept is not None and until is not None and kept < until:
+            self._health = replace(self._health, quarantined_until_at_ms=kept, trips=0)
 
     async def keep(self) -> None:
         """Write the present health, if it is not what was written last; trouble waits for the next time."""

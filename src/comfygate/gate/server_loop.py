@@ -111,6 +111,7 @@ class ServerLoop:
         await self._condition.load()
         while True:
             self._look_now.clear()
+            await self._condition.pardon()
             await self._probe()
             await self._condition.keep()
             await heard(self._look_now, self._until_probe())
