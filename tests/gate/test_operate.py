@@ -39,4 +39,4 @@ async def test_a_server_that_cannot_be_is_refused_by_field(ctx: Context, field: 
         await operate.servers_add(ctx, **{**GOOD, field: value})
     assert refusal.value.details == {"field": field}
     assert "pass@" not in refusal.value.message
-    assert (await operate.servers_list(ctx))["servers"] == []
+    assert (await operate.perform(ctx, "servers.list", {}))["servers"] == []

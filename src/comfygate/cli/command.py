@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from comfygate.cli import fleet_commands as fleet
 from comfygate.cli import operator_commands as operator
 from comfygate.cli import service_commands as service
 from comfygate.cli.exit_codes import Exit
@@ -35,7 +36,8 @@ def build() -> typer.Typer:
     service.add_to(root)
     root.command("run", epilog=RUN_EXAMPLE)(run_graph)
     for name, group in (
-        ("servers", operator.servers),
+        ("servers", fleet.servers),
+        ("lanes", fleet.lanes),
         ("accounts", operator.accounts),
         ("keys", operator.keys),
         ("credits", operator.credit),

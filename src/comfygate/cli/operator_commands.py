@@ -1,4 +1,4 @@
-"""Servers, accounts, keys, credits, the ledger and jobs: what the operator of a gateway asks for."""
+"""Accounts, keys, credits, the ledger and jobs: what the operator of a gateway asks for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from comfygate.cli.exit_codes import Exit
 from comfygate.cli.output import hint, local_time, print_json, say, table
 from comfygate.cli.shared_options import AsJson, ask, example
 
-servers = typer.Typer(help="The ComfyUI servers that jobs run on.")
 accounts = typer.Typer(help="Who may submit jobs.")
 keys = typer.Typer(help="API keys of accounts.")
 credit = typer.Typer(help="Credits of accounts.")
@@ -20,49 +19,6 @@ jobs = typer.Typer(help="Everybody's jobs.")
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id or name of the account.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 KEY_SHOWN_ONCE = "Keep the key: it is shown this once and stored only as a digest."
-
-
-@servers.command(
-    "add", epilog=example("comfygate servers add gpu1 http://127.0.0.1:8188 --lanes image,video")
-)
-def servers_add(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name here; an existing one is changed.")],
-    url: Annotated[str, typer.Argument(metavar="URL", help="Address of ComfyUI, with any path prefix.")],
-    lanes: Annotated[str, typer.Option(metavar="LANE,…", help="The lanes whose jobs it takes.")],
-    slots: Annotated[int, typer.Option(help="Jobs of ours it runs at once.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Add a ComfyUI server, or change the one of this name. A running service takes it up at once."""
-    wanted = [lane.strip() for lane in lanes.split(",") if lane.strip()]
-    answer = ask(ctx, "servers.add", name=name, url=url, lanes=wanted, slots=slots)
-    if as_json:
-        print_json(answer)
-    else:
-        say(f"Server {answer['name']} at {answer['url']} takes jobs of {', '.join(answer['lanes'])}.")
-
-
-@servers.command("list", epilog=example("comfygate servers list"))
-def servers_list(ctx: typer.Context, as_json: AsJson = False) -> None:
-    """Show every server, and what a running service knows of it."""
-    answer = ask(ctx, "servers.list")
-    if as_json:
-        print_json(answer)
-        return
-    if not answer["servers"]:
-        say("No servers yet. Add one: comfygate servers add gpu1 http://127.0.0.1:8188 --lanes image,video")
-        return
-    table(
-        "Servers",
-        ("name", "url", "lanes", "slots", "state", "running", "version", "last error"),
-        [
-            (
-                s["name"], s["url"], ",".join(s["lanes"]), s["slots"], s["state"], s["running"], s["version"],
-                s["last_error"],
-            )
-            for s in answer["servers"]
-        ],
-    )  # fmt: skip
 
 
 @accounts.command("add", epilog=example("comfygate accounts add ann --tier vip --credits 100"))

@@ -15,11 +15,24 @@ from comfygate.domain.credits import WORDS
 from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
 from comfygate.gate import accounts, submit, views
 from comfygate.gate.context import SERVERS, Context
+from comfygate.gate.fleet_control import (
+    lanes_list,
+    lanes_pause,
+    lanes_resume,
+    server_shown,
+    servers_drain,
+    servers_list,
+    servers_remove,
+    servers_resume,
+)
+from comfygate.gate.server_loop import lease_name
 from comfygate.gate.views import JobView
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
 from comfygate.store import ledger
-from comfygate.store.rows import AccountRow, EntryRow, ServerRow
+from comfygate.store import servers as servers_store
+from comfygate.store.engine import Connection
+from comfygate.store.rows import AccountRow, EntryRow
 
 SERVER_NAME_SHAPE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 SLOTS_MAX = 64
@@ -99,16 +112,16 @@ async def servers_add(ctx: Context, name: str, url: str, lanes: list[str], slots
         raise InvalidRequest(
             f"slots is {slots}: it must be from 1 to {SLOTS_MAX}", details={"field": "slots"}
         )
-    server = await ctx.store.run(
-        accounts_store.add_server, name, address.url, slots, tuple(dict.fromkeys(lanes)), ctx.now_ms()
-    )
+    await ctx.store.run(_add_server, name, address.url, slots, tuple(dict.fromkeys(lanes)), ctx.now_ms())
     ctx.bells.ring(SERVERS)
-    return _server(ctx, server)
+    return await server_shown(ctx, name)
 
 
-async def servers_list(ctx: Context) -> Json:
-    """All servers, with what a running service knows of them."""
-    return {"servers": [_server(ctx, s) for s in await ctx.store.read(accounts_store.list_servers)]}
+def _add_server(
+    conn: Connection, name: str, url: str, slots: int, lanes: tuple[str, ...], now_ms: int
+) -> None:
+    accounts_store.add_server(conn, name, url, slots, lanes, now_ms)
+    servers_store.take_back(conn, lease_name(name))
 
 
 async def jobs_list(
@@ -143,10 +156,16 @@ OPERATIONS: Mapping[str, Operation] = {
     "jobs.list": jobs_list,
     "jobs.show": jobs_show,
     "keys.add": keys_add,
+    "lanes.list": lanes_list,
+    "lanes.pause": lanes_pause,
+    "lanes.resume": lanes_resume,
     "ledger.audit": ledger_audit,
     "ledger.show": ledger_show,
     "servers.add": servers_add,
+    "servers.drain": servers_drain,
     "servers.list": servers_list,
+    "servers.remove": servers_remove,
+    "servers.resume": servers_resume,
 }
 
 
@@ -178,20 +197,6 @@ def entry_json(entry: EntryRow) -> Json:
         "job_id": entry.job_id,
         "reason": entry.reason,
         "created_at_ms": entry.created_at_ms,
-    }
-
-
-def _server(ctx: Context, server: ServerRow) -> Json:
-    status = ctx.fleet.status.get(server.name)
-    return {
-        "name": server.name,
-        "url": server.url,
-        "lanes": list(server.lanes),
-        "slots": server.slots,
-        "state": "unknown" if status is None else status.state.value,
-        "running": status.running if status else 0,
-        "version": status.version if status else "",
-        "last_error": status.last_error if status else "",
     }
 
 

@@ -87,6 +87,8 @@ def add_server(
 def list_servers(conn: Connection) -> list[ServerRow]:
     """All servers, by name."""
     return [
-        ServerRow(row.name, row.url, row.slots, tuple(json.loads(row.lanes)), row.created_at_ms)
+        ServerRow(
+            row.name, row.url, row.slots, tuple(json.loads(row.lanes)), row.created_at_ms, row.drained_at_ms
+        )
         for row in conn.execute(select(servers).order_by(servers.c.name))
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from comfygate.domain.blame import Blame
@@ -24,13 +24,14 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class ServerRow:
-    """A configured ComfyUI server."""
+    """A configured ComfyUI server. Being drained does not make it another one: its loop goes on."""
 
     name: str
     url: str
     slots: int
     lanes: tuple[str, ...]
     created_at_ms: int
+    drained_at_ms: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
