@@ -65,7 +65,7 @@ async def _perform(ctx: Context, shapes: Mapping[str, type[BaseModel]], command:
         )
     arguments = _checked(shape, command.arguments)
     given = {name: getattr(arguments, name) for name in arguments.model_fields_set}
-    return await operate.perform(ctx, command.operation, given)
+    return await operate.perform(ctx, command.operation, given, actor="control")
 
 
 def _shape(name: str, operation: operate.Operation) -> type[BaseModel]:

@@ -43,6 +43,7 @@ def build() -> typer.Typer:
         ("credits", operator.credit),
         ("ledger", operator.ledger),
         ("jobs", operator.jobs),
+        ("audit", operator.audit),
     ):
         root.add_typer(group, name=name)
     return root

@@ -13,7 +13,8 @@ from typing import Any
 from comfygate.comfy.address import ServerAddress
 from comfygate.domain.credits import WORDS
 from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
-from comfygate.gate import accounts, submit, views
+from comfygate.gate import accounts, audit, retry, submit, views
+from comfygate.gate.audit import audit_list
 from comfygate.gate.context import SERVERS, Context
 from comfygate.gate.fleet_control import (
     lanes_list,
@@ -148,12 +149,19 @@ async def jobs_cancel(ctx: Context, job: str) -> Json:
     return job_json(await submit.cancel(ctx, job, None))
 
 
+async def jobs_retry(ctx: Context, job: str) -> Json:
+    """Run a job that ended without success once more, as a new job that its account pays anew."""
+    return job_json(await retry.retry(ctx, job))
+
+
 OPERATIONS: Mapping[str, Operation] = {
     "accounts.add": accounts_add,
     "accounts.list": accounts_list,
+    "audit.list": audit_list,
     "credits.grant": credits_grant,
     "jobs.cancel": jobs_cancel,
     "jobs.list": jobs_list,
+    "jobs.retry": jobs_retry,
     "jobs.show": jobs_show,
     "keys.add": keys_add,
     "lanes.list": lanes_list,
@@ -169,12 +177,34 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 
-async def perform(ctx: Context, name: str, arguments: Mapping[str, Any]) -> Json:
-    """Do the operation `name`. Raises NotFound for an unknown one, and what the operation raises."""
+CHANGING = frozenset(
+    {
+        "accounts.add", "credits.grant", "jobs.cancel", "jobs.retry", "keys.add", "lanes.pause",
+        "lanes.resume", "servers.add", "servers.drain", "servers.remove", "servers.resume",
+    }
+)  # fmt: skip
+"""Operations that change something: each call of one is recorded. The others only read."""
+
+
+async def perform(ctx: Context, name: str, arguments: Mapping[str, Any], *, actor: str = "cli") -> Json:
+    """Do the operation `name` for `actor`: `cli` (a command alone), `control` (one through the running
+    service) or `admin` (over HTTP).
+
+    Raises NotFound for an unknown one, and what the operation raises. What changes something, or was refused
+    to, is in the audit log afterwards.
+    """
     operation = OPERATIONS.get(name)
     if operation is None:
         raise NotFound(f"no operation is called {name!r}; is the running service of another version?")
-    return await operation(ctx, **arguments)
+    if name not in CHANGING:
+        return await operation(ctx, **arguments)
+    try:
+        answer = await operation(ctx, **arguments)
+    except Exception as error:
+        await audit.record(ctx, actor, name, arguments, error)
+        raise
+    await audit.record(ctx, actor, name, arguments, None)
+    return answer
 
 
 def _account(account: AccountRow) -> Json:
@@ -214,6 +244,7 @@ def job_json(view: JobView) -> Json:
         "queue_position": view.position,
         "attempt": job.attempt,
         "price": job.price,
+        "retry_of": job.retry_of,
         "hold": job.hold.value,
         "error": job.error.to_json() if job.error else None,
         "created_at_ms": job.created_at_ms,
