@@ -179,11 +179,23 @@ def jobs_list(
 
 
 @jobs.command("show", epilog=example("comfygate jobs show 7f3d2c1b-9a8e-4d6f-b012-3c4d5e6f7a8b"))
-def jobs_show(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
+def jobs_show(
+    ctx: typer.Context,
+    job: Job,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say in sentences why it is where it is, instead.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show one job with its attempts, and why it failed if it did."""
-    answer = ask(ctx, "jobs.show", job=job)
+    answer = ask(ctx, "jobs.why" if why else "jobs.show", job=job)
     if as_json:
         print_json(answer)
+        return
+    if why:
+        say(f"Job {answer['id']} is {answer['status']}: {answer['reason']['sentence']}")
+        for sentence in answer["why"]:
+            say(f"- {sentence}")
         return
     table("Job", ("what", "value"), [(k, _cell(v)) for k, v in answer.items() if k not in _BESIDE])
     if answer["attempts"]:

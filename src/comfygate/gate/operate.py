@@ -28,6 +28,7 @@ from comfygate.gate.fleet_control import (
 )
 from comfygate.gate.server_loop import lease_name
 from comfygate.gate.views import JobView
+from comfygate.gate.why import jobs_why
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
 from comfygate.store import ledger
@@ -163,6 +164,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "jobs.list": jobs_list,
     "jobs.retry": jobs_retry,
     "jobs.show": jobs_show,
+    "jobs.why": jobs_why,
     "keys.add": keys_add,
     "lanes.list": lanes_list,
     "lanes.pause": lanes_pause,
