@@ -23,7 +23,7 @@ async def perform(settings: Settings, operation: str, arguments: Mapping[str, An
     from comfygate.gate import operate
 
     async with opened(settings) as ctx:
-        return await operate.perform(ctx, operation, arguments)
+        return await operate.perform(ctx, operation, arguments, actor="cli")
 
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:

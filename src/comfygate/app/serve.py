@@ -72,6 +72,7 @@ async def hosted(settings: Settings) -> AsyncIterator[Hosted]:
                 public_url=settings.public_url,
                 root_path=settings.root_path,
                 signer=UrlSigner(signing_secret(settings), settings.url_seconds),
+                admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
             )
             async with (
                 listening(create_control(service.ctx, token), control_socket) as control,
