@@ -74,7 +74,11 @@ async def ledger_show(ctx: Context, account: str, limit: int = ENTRIES_SHOWN) ->
 
 async def ledger_audit(ctx: Context) -> Json:
     """Recompute the books."""
-    found = await ctx.store.read(ledger.audit)
+    return audit_json(await ctx.store.read(ledger.audit))
+
+
+def audit_json(found: ledger.Audit) -> Json:
+    """What recomputing the books came to, as the operator reads it."""
     return {
         "balanced": not found.faults,
         "accounts": found.accounts,
