@@ -64,7 +64,7 @@ def audit(found: Evidence, given: Given) -> Verdict:
     _jobs(verdict, found, given)
     _money(verdict, found, given)
     _runs(verdict, found, given)
-    verdict.must_be_none("order violations", order_violations(found, given.notes.known_at_ms))
+    verdict.must_be_none("order violations", order_violations(found, given.notes))
     verdict.must_be_none("slots violations", list(_slots(found, given.slots)))
     verdict.figure("ledger sum", given.ledger_sum)
     if given.ledger_sum:

@@ -45,7 +45,8 @@ class Notes:
     unanswered: int = 0
     looked_up: int = 0
     refused: int = 0
-    cancels: int = 0
+    cancel_asked_at_ms: dict[str, int] = field(default_factory=dict)
+    """When its user began to ask for a job's end."""
 
     def saw(self, job_id: str, status: str) -> None:
         """A status that a gateway told."""
@@ -189,7 +190,7 @@ class CallerAtWork:
         return None
 
     async def _cancel(self, job_id: str) -> None:
-        self.notes.cancels += 1
+        self.notes.cancel_asked_at_ms.setdefault(job_id, wall_ms())
         while not self.gateways.over.is_set():
             try:
                 await self.gateways.call("POST", f"/api/v2/jobs/{job_id}/cancel", self.api_key)

@@ -3,16 +3,18 @@
 Rows are stamped before their transaction begins, so a stamp alone proves little. Proven is: the earlier job
 was known to be queued (its caller had the answer, or the settling that put it back was logged) before the
 later one's claim was stamped, and it was claimed or ended, by stamp, only after that claim was logged or its
-prompt had reached a server. A job is not held against a server that it was on before, which may be avoided.
+prompt had reached a server. A job is not held against a server that it was on before, which may be avoided,
+nor once its cancel was asked for.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tests.chaos.callers import Notes
 from tests.chaos.evidence import Evidence
 
 
@@ -26,11 +28,11 @@ class Waiting:
     job_id: str
 
 
-def order_violations(found: Evidence, known_at_ms: Mapping[str, int]) -> list[str]:
+def order_violations(found: Evidence, notes: Notes) -> list[str]:
     """Every start that went past a job before it."""
     waits: dict[str, list[Waiting]] = defaultdict(list)
     for job_id, job in found.jobs.items():
-        for waiting in _waits(found, job_id, known_at_ms):
+        for waiting in _waits(found, job_id, notes):
             waits[job.lane].append(waiting)
     claims: dict[str, list[tuple[int, int, Any]]] = defaultdict(list)
     done_by = _claimed_by_ms(found)
@@ -62,13 +64,16 @@ def _overtaken(found: Evidence, claims: list[tuple[int, int, Any]], waits: list[
                 break
 
 
-def _waits(found: Evidence, job_id: str, known_at_ms: Mapping[str, int]) -> Iterator[Waiting]:
+def _waits(found: Evidence, job_id: str, notes: Notes) -> Iterator[Waiting]:
     job = found.jobs[job_id]
     rank = (job.priority, job.ticket)
     tries = found.attempts_of_job.get(job_id, [])
     ends = [one.claimed_at_ms for one in tries] + [job.completed_at_ms or 2**62]
-    if job_id in known_at_ms:
-        yield Waiting(known_at_ms[job_id], ends[0], rank, job_id)
+    # Being canceled, it need not start; its row may be locked by that, and passed over.
+    asked = notes.cancel_asked_at_ms.get(job_id, 2**62)
+    ends = [min(one, asked) for one in ends]
+    if job_id in notes.known_at_ms:
+        yield Waiting(notes.known_at_ms[job_id], ends[0], rank, job_id)
     settled = (
         {one.attempt: one.at_ms for one in found.said if one.job == job_id and one.event == "attempt.settled"}
         if len(tries) > 1

@@ -56,11 +56,12 @@ def test_the_operator_reads_every_fact() -> None:
     )  # fmt: skip
     facts = QueuedFacts(
         lane="video", ahead=1001, better=2, cap=1000, deadline_at_ms=T, paused_at_ms=T, unable_since_at_ms=T,
-        servers=(server,),
+        unable_until_at_ms=T, servers=(server,),
     )  # fmt: skip
     assert waiting_for(facts).sentences == (
         f"lane video is paused since {AT}",
         f"no server could take a job of lane video since {AT}",
+        f"it expires with a refund at {AT} unless a server becomes able to take it before",
         (
             f"server gpu1: quarantined until {AT}, 3 failures in a row; drained by the operator since {AT}; "
             f"this workflow is kept off it until {AT} (it hung); "

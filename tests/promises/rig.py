@@ -63,11 +63,15 @@ def video_graph(name: Any = "photo.png", frames: int = 8) -> Json:
     }
 
 
-def settings_for(folder: Path, database_url: str = "", **tables: Any) -> Settings:
-    """Settings of a gateway in `folder` that reacts fast enough for tests."""
+def settings_for(
+    folder: Path, database_url: str = "", top: Mapping[str, Any] | None = None, **tables: Any
+) -> Settings:
+    """Settings of a gateway in `folder` that reacts fast enough for tests; `top` are keys outside of
+    tables."""
     overrides: Json = {
         "database_url": database_url,
         "port": 0,
+        **(top or {}),
         "comfy": {"poll_seconds": 0.2, "submit_retry_seconds": 0.05, "probe_seconds": 0.3},
         "dispatch": {"poll_seconds": 0.2, "stop_seconds": 10},
     }

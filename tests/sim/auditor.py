@@ -26,6 +26,11 @@ SIDES = {"grant": ("issued", "available"), "hold": ("available", "held"), "captu
 JOBS = (
     """SELECT id, state, attempt, hold, price, ticket, priority, lane, account_id FROM jobs ORDER BY ticket"""
 )
+KEPT_OFF = (
+    "SELECT 1 FROM attempts WHERE job_id = ? AND server = ? AND elsewhere UNION ALL "
+    "SELECT 1 FROM pair_quarantines JOIN jobs USING (workflow)"
+    " WHERE jobs.id = ? AND server = ? AND until_at_ms > ?"
+)
 ATTEMPTS = """SELECT job_id, number, prompt_id, server, slot, ended_at_ms, outcome FROM attempts"""
 
 
@@ -130,11 +135,6 @@ class Audit:
             self.attempts[key] = row
             self.prompts[prompt_id] = (job_id, number, server)
 
-    def is_open(self, prompt_id: str) -> bool:
-        """Whether this prompt's attempt has not been ended."""
-        job_id, number, _ = self.prompts[prompt_id]
-        return self.attempts[job_id, number][5] is None
-
     def _name(self, job_id: str) -> str:
         return self.world.alias(job_id)
 
@@ -166,10 +166,18 @@ class Audit:
         if job.lane not in self.world.lanes_of(server):
             self.world.fail(f"I4: {server} took a job of lane {job.lane}")
         for other in before.values():
-            if other.state == "queued" and other.lane == job.lane and (other.priority, other.ticket) < place:
+            earlier = other.lane == job.lane and (other.priority, other.ticket) < place
+            if other.state == "queued" and earlier and not self._kept_off(other, server):
                 self.world.fail(
                     f"I4: {self._name(job.id)} was claimed while {self._name(other.id)} was before it"
                 )
+
+    def _kept_off(self, job: Job, server: str) -> bool:
+        """Whether this server is out for the job: it failed there, or its workflow hung there."""
+        found = self.world.database.raw.execute(
+            KEPT_OFF, (job.id, server, job.id, server, self.world.now_ms())
+        )
+        return found.fetchone() is not None
 
     def _money_of(self, job: Job) -> None:
         """I2: one hold, and one capture or release, by the transition that ended the job."""

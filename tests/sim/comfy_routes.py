@@ -27,6 +27,9 @@ def handle(
             return _history(server, body, ours=ours)
         case ("interrupt",):
             return _interrupt(server, body, ours=ours)
+        case ("free",):
+            server.freed += 1
+            return 200, None
         case "upload", "image":
             server.inputs.add(f"{body['subfolder']}/{body['name']}")
             return 200, {"name": body["name"], "subfolder": body["subfolder"], "type": "input"}
@@ -42,6 +45,9 @@ def _look(server: SimServer, path: tuple[str, ...], query: Any) -> Reply:
             return 200, {"system": {"comfyui_version": server.version}, "devices": [{"name": "cuda:0"}]}
         case ("object_info",):
             return 200, {name: _described(name) for name in CLASSES}
+        case ("prompt",):
+            waiting = len(server.pending) + (server.running is not None)
+            return 200, {"exec_info": {"queue_remaining": waiting}}
         case ("queue",):
             running = [server.running.entry()] if server.running else []
             pending = [prompt.entry() for prompt in server.pending]
@@ -111,6 +117,7 @@ def _fate(server: SimServer, graph: Json, *, ours: bool) -> str:
         ("hang", weather.hang),
         ("out of memory", weather.out_of_memory),
         ("disk full", weather.disk_full),
+        ("poison", weather.poison),
         ("half", weather.lie / 2),
         ("missing", weather.lie / 2),
     ):

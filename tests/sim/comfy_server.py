@@ -75,6 +75,8 @@ class SimServer:
         self.backlog: list[Callable[[], None]] = []
         self.sent: dict[str, int] = {}
         self.ran: dict[str, int] = {}
+        self.freed = 0
+        self.poisoned = False
         self.interrupt = False
         self._more = asyncio.Event()
         self._worker = asyncio.create_task(self._work())
@@ -90,6 +92,7 @@ class SimServer:
         self._worker.cancel()
         self.pending, self.running, self.history = [], None, {}
         self.sent, self.interrupt, self.number = {}, False, 0
+        self.poisoned = False
         self.epoch += 1
         backlog, self.backlog = self.backlog, []
         for waiting in backlog:
@@ -252,6 +255,9 @@ class SimServer:
             self._check_interrupt()
             if prompt.fate == "hang" and step == 2:
                 await self.world.loop.create_future()
+            self.poisoned |= prompt.fate == "poison"
+            if self.poisoned:
+                raise NodeBroke(node, "torch.AcceleratorError", "CUDA error: device-side assert triggered")
             if prompt.fate == "out of memory" and step == 3:
                 raise NodeBroke(node, "torch.OutOfMemoryError", "Allocation on device 0 would exceed memory")
             self.emit(prompt, "progress", node=node, value=step, max=steps)

@@ -6,12 +6,12 @@ import sqlite3
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import StaticPool
 
+from comfygate.domain.errors import StoreTrouble
 from comfygate.domain.job import Fence
 from comfygate.store.engine import P, R, StoreFunction
 from comfygate.store.schema import migrate
@@ -71,7 +71,7 @@ class SimStore:
         return "postgresql" if self._process.world.plan.replicas > 1 else "sqlite"
 
     async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run `fn` and commit. Raises what `fn` raises, and OperationalError with nothing written."""
+        """Run `fn` and commit. Raises what `fn` raises, and StoreTrouble with nothing written."""
         await self._process.reach(fn.__name__, "before")
         world = self._process.world
         if self._process.database_away or world.rng.random() < world.weather.store_error:
@@ -104,5 +104,5 @@ class SimStore:
         return
 
 
-def _trouble() -> Any:
-    return OperationalError("simulated", None, sqlite3.OperationalError("disk I/O error"))
+def _trouble() -> StoreTrouble:
+    return StoreTrouble("simulated: disk I/O error")

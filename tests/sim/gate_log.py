@@ -8,7 +8,6 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
 from comfygate.domain.errors import ServerTrouble
 
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 BUGS = {"attempt.broke", "loop.broke", "server.part_broke", "attempt.left_open"}
 """Lines that nothing but a bug, or trouble that the weather made, may cause."""
-EXPECTED = (OperationalError, ServerTrouble)
+EXPECTED = (ServerTrouble,)
 SHOWN = ("job", "server", "cause", "error", "reason", "outcome", "result", "where", "adopted")
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")

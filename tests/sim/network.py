@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,7 @@ import aiohttp
 from comfygate.comfy.address import ServerAddress
 from comfygate.comfy.channel import Channel
 from comfygate.comfy.client import ComfyClient
+from comfygate.comfy.restart import RestartFailed
 from comfygate.comfy.transport import Answer, Transport
 from comfygate.comfy.wire import Timeouts
 from comfygate.gate.run import Link
@@ -259,4 +261,17 @@ def link_to(process: Process, server: SimServer) -> Link:
         name=server.name,
         client=SimClient(address, process, server),
         channel=SimChannel(address, process, server),
+        restart=partial(_restart, process, server) if process.world.weather.hooks else None,
     )
+
+
+async def _restart(process: Process, server: SimServer) -> None:
+    """The operator's hook: works three times in four."""
+    await process.reach("restart hook", "before")
+    if process.world.rng.random() < 0.25:
+        raise RestartFailed("simulated")
+    # In the world's own time: a ComfyUI does not die with the gateway that had it started.
+    process.world.loop.later(0.0, server.crash)
+    process.world.loop.later(2.0, server.start)
+    await pause(2.1)
+    await process.reach("restart hook", "after")

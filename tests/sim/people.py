@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from comfygate.domain.errors import GateError, IdempotencyKeyReuse, NotFound
+from comfygate.domain.errors import GateError, IdempotencyKeyReuse, NotFound, StoreTrouble
 from comfygate.gate import accounts, operate, views
 from comfygate.gate.context import Context
 from comfygate.gate.submit import Submission, cancel, submit
@@ -109,6 +109,9 @@ async def _submit(world: World, holder: Holder, name: str, rng: random.Random) -
         except IdempotencyKeyReuse:
             request.made = True
             return
+        except StoreTrouble as error:
+            # 503: whether it was done is not known.
+            world.note(f"{holder.name}: {name}: {error.message}")
         except GateError:
             request.refused = True
             return

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SEEDS_A_TEST = 20
-TESTS = 8
+TESTS = 7
 
 
 def sim(*arguments: str) -> subprocess.CompletedProcess[str]:

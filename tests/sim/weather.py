@@ -6,15 +6,15 @@ import random
 from dataclasses import dataclass, field, fields, replace
 
 DEADLY = (
-    "_accept", "_grant", "cancel", "claim", "take_over", "mark_started", "settle", "still_ours", "renew",
-    "mark_delivered", "expire_queued", "tell",
+    "_accept", "_grant", "cancel", "claim", "take_over", "mark_started", "settle", "still_ours", "own",
+    "let_go", "mark_delivered", "expire_queued", "tell", "keep_health", "given_up",
     "blob write", "blob delete",
     "POST prompt", "GET history", "GET queue", "GET view", "POST history", "POST upload", "POST queue",
-    "POST interrupt", "POST api",
+    "POST interrupt", "POST api", "POST free", "GET prompt",
 )  # fmt: skip
 """Effects at which a process may die: store functions, calls to servers, bytes, telling subscribers."""
 FREQUENT = frozenset(
-    {"GET history", "still_ours", "claim", "settle", "POST prompt", "mark_delivered", "tell"}
+    {"GET history", "still_ours", "own", "claim", "settle", "POST prompt", "mark_delivered", "tell"}
 )
 PHASES = ("before", "during", "after")
 """Before anything happened; when it happened and nobody heard; when it was heard and nothing followed."""
@@ -63,7 +63,11 @@ class Weather:
     deaf: float = 0.0
     frame_twice: float = 0.0
     hang: float = 0.0
+    hooks: bool = False
+    """Whether the operator set up a way to start the servers anew."""
     out_of_memory: float = 0.0
+    poison: float = 0.0
+    """A prompt breaks the graphics card: everything fails until the server is started again."""
     disk_full: float = 0.0
     lie: float = 0.0
 
@@ -134,7 +138,8 @@ def _weather(rng: random.Random, storm: float, replicas: int) -> Weather:
     chances = {
         "refused": 0.1, "request_lost": 0.05, "answer_lost": 0.1, "broken": 0.1, "late": 0.1,
         "bad_gateway": 0.1, "too_many": 0.1, "garbage": 0.03, "store_error": 0.05, "blob_error": 0.2,
-        "deaf": 0.5, "frame_twice": 0.3, "hang": 0.1, "out_of_memory": 0.2, "disk_full": 0.2, "lie": 0.2,
+        "deaf": 0.5, "frame_twice": 0.3, "hang": 0.1, "out_of_memory": 0.2, "poison": 0.1,
+        "disk_full": 0.2, "lie": 0.2,
         "rude": 0.2,
     }  # fmt: skip
     drawn = replace(drawn, **{name: chance(most) for name, most in chances.items()})  # type: ignore[arg-type]
@@ -145,6 +150,7 @@ def _weather(rng: random.Random, storm: float, replicas: int) -> Weather:
         cut_every=every(20.0, 120.0),
         socket_drop_every=every(5.0, 60.0),
         strangers_every=every(3.0, 20.0),
+        hooks=rng.random() < 0.5,
         unheard=chance(0.05) if replicas > 1 else 0.0,
     )
 

@@ -10,9 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from comfygate.domain.health import HealthLimits
 from comfygate.domain.job import Fence
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
+from comfygate.domain.watchdog import Patience
 from comfygate.gate import accounts, files, operate
 from comfygate.gate.rules import Rules
 from tests.sim import people
@@ -139,9 +141,6 @@ class World:
     def servers_changed(self, server: SimServer) -> None:
         """I5: never more of our prompts on a server than its slots."""
         ours = server.ours()
-        if self.plan.replicas > 1:
-            # What one replica gave up another does not know of, as long as both may use the server.
-            ours = [prompt_id for prompt_id in ours if self.auditor.is_open(prompt_id)]
         if len(ours) > server.slots_most:
             shown = [self.alias(prompt_id) for prompt_id in ours]
             self.fail(f"I5: {server.name} has {shown} of ours, its slots are {server.slots_most}")
@@ -358,6 +357,14 @@ def _rules(plan: Plan) -> Rules:
         output_nodes={"SaveImage": "image", "SaveVideo": "video"},
         file_inputs={"LoadImage": ("image",)},
         submit=SubmitPolicy(retries=2, retry_seconds=1.0),
+        health=HealthLimits(failures_max=3, quarantine_seconds=15.0, quarantine_seconds_max=60.0),
+        patience=Patience(
+            floor_seconds=30.0,
+            times_usual=3.0,
+            verify_seconds=6.0,
+            restart_seconds=20.0,
+            pair_quarantine_seconds=60.0,
+        ),
         attempts_max=3,
         comfy_poll_seconds=3.0,
         probe_seconds=10.0,

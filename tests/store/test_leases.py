@@ -2,8 +2,8 @@
 
 import pytest
 
-from comfygate.domain.job import JobState, Succeeded
-from comfygate.store import attempts, jobs
+from comfygate.domain.job import JobState, Lost, Succeeded
+from comfygate.store import attempts, jobs, leases
 from comfygate.store.rows import ClaimedAttempt
 from comfygate.store.settle import Settled
 from tests.store.world import NOW, World, takes
@@ -13,9 +13,22 @@ FRESH = 60_000
 
 
 def take_over(
-    world: World, server: str = "gpu", owner: str = "heir", *, at_once: bool = False
+    world: World,
+    server: str = "gpu",
+    owner: str = "heir",
+    *,
+    at_once: bool = False,
+    driven: list[str] | None = None,
 ) -> list[ClaimedAttempt]:
-    return world.run(attempts.take_over, server, owner=owner, lease_ms=FRESH, now_ms=NOW, at_once=at_once)
+    return world.run(
+        attempts.take_over,
+        server,
+        owner=owner,
+        lease_ms=FRESH,
+        now_ms=NOW,
+        at_once=at_once,
+        driven=driven,
+    )
 
 
 def owner_of(world: World, attempt: ClaimedAttempt) -> str:
@@ -86,7 +99,7 @@ def test_renewing_keeps_all_of_ones_own_and_nothing_else(world: World) -> None:
     world.claimed(number=0, lease_ms=RUN_OUT)
     world.claimed(number=1, lease_ms=RUN_OUT, server="other")
     theirs = world.claimed(number=2, lease_ms=RUN_OUT, owner="they")
-    assert world.run(attempts.renew, "me", FRESH, NOW) == 2
+    assert world.run(attempts.renew, "me", ["gpu", "other"], FRESH, NOW) == 2
     assert [attempt.fence for attempt in take_over(world)] == [theirs.fence]
     assert take_over(world, "other") == []
 
@@ -94,7 +107,7 @@ def test_renewing_keeps_all_of_ones_own_and_nothing_else(world: World) -> None:
 def test_ended_attempts_are_not_renewed(world: World) -> None:
     world.submit(world.account())
     world.succeed(world.claimed().fence)
-    assert world.run(attempts.renew, "me", FRESH, NOW) == 0
+    assert world.run(attempts.renew, "me", ["gpu", "other"], FRESH, NOW) == 0
 
 
 def test_before_sending_one_asks_whether_it_is_still_ones_own(world: World) -> None:
@@ -150,3 +163,47 @@ def test_leases_go_by_the_databases_clock_on_postgresql(pg_world: World) -> None
     )
     assert 0 < row.left <= FRESH
     assert owner_of(pg_world, attempt) == "me"
+
+
+def test_an_open_attempt_of_ones_own_that_nobody_drives_is_adopted(world: World) -> None:
+    """Its claim was committed, and who asked for it was cancelled or heard only of trouble."""
+    account_id = world.account()
+    world.submit(account_id)
+    world.submit(account_id)
+    unheard, driven = world.claimed(number=0, lease_ms=FRESH), world.claimed(number=1, lease_ms=RUN_OUT)
+    (adopted,) = take_over(world, owner="me", driven=[driven.prompt_id])
+    assert adopted.fence == unheard.fence
+    assert adopted.adopted
+
+
+def test_of_the_prompts_on_a_server_those_are_told_whose_attempt_has_ended(world: World) -> None:
+    account_id = world.account()
+    world.submit(account_id)
+    world.submit(account_id)
+    given_up, running = world.claimed(number=0), world.claimed(number=1)
+    world.settle(given_up.fence, Lost("out of reach"))
+    here = {given_up.prompt_id, running.prompt_id, "a stranger's"}
+    assert world.run(attempts.given_up, "gpu", here) == {given_up.prompt_id}
+    assert world.run(attempts.given_up, "other", here) == set()
+
+
+def test_what_runs_on_anothers_server_is_not_renewed(world: World) -> None:
+    """Found by the simulation: a replica that was frozen kept an attempt alive whose server it had lost."""
+    world.submit(world.account())
+    attempt = world.claimed(lease_ms=RUN_OUT)
+    assert world.run(attempts.renew, "me", ["other"], FRESH, NOW) == 0
+    assert [found.fence for found in take_over(world)] == [attempt.fence]
+
+
+def test_with_a_server_come_its_attempts_and_only_with_it(world: World) -> None:
+    world.submit(world.account())
+    attempt = world.claimed(lease_ms=FRESH)
+
+    def adopted() -> list[ClaimedAttempt]:
+        return world.run(
+            attempts.take_over, "gpu", owner="heir", lease_ms=FRESH, now_ms=NOW, under_lease="server:gpu"
+        )
+
+    assert adopted() == [], "the server is nobody's yet"
+    assert world.run(leases.take, "server:gpu", "heir", FRESH, NOW)
+    assert [found.fence for found in adopted()] == [attempt.fence]

@@ -12,6 +12,7 @@ import contextlib
 import ipaddress
 import os
 import secrets
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -39,48 +40,59 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """A whole gateway in this process. `url` is how this machine reaches its API."""
+    """A whole gateway in this process. `url` is how this machine reaches its API; empty without one."""
 
     service: Service
-    api: Listener
-    control: Listener
+    listeners: tuple[Listener, ...]
     url: str
 
     async def ended(self) -> None:
         """Return when one of its sockets stopped answering, which only happens when something broke."""
-        await asyncio.wait({self.api.ended, self.control.ended}, return_when=asyncio.FIRST_COMPLETED)
+        ends = {listener.ended for listener in self.listeners}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 
     def hurry(self) -> None:
         """At the end of the block cut open requests instead of finishing them."""
-        self.api.hurry = self.control.hurry = True
+        for listener in self.listeners:
+            listener.hurry = True
 
 
 @contextlib.asynccontextmanager
 async def hosted(settings: Settings) -> AsyncIterator[Hosted]:
     """Run everything for the length of the block; attempts open at its end are left for adoption.
 
-    Raises SettingsError (a port or directory that cannot be had) and Conflict (another process is at it).
+    With the role `dispatch` nothing listens but the control channel. Raises SettingsError (a port or
+    directory that cannot be had) and Conflict (another process is at it).
     """
-    with (
-        contextlib.closing(bound(settings.host, settings.port)) as api_socket,
-        contextlib.closing(bound(CONTROL_HOST, 0)) as control_socket,
-    ):
-        async with started(settings) as service:
-            token = secrets.token_urlsafe(TOKEN_BYTES)
-            api = create_api(
-                service.ctx,
-                public_url=settings.public_url,
-                root_path=settings.root_path,
-                signer=UrlSigner(signing_secret(settings), settings.url_seconds),
-                admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
-            )
-            async with (
-                listening(create_control(service.ctx, token), control_socket) as control,
-                listening(api, api_socket, lambda: end_streams(api)) as http,
-            ):
-                url = local_url(settings.host, http.port)
-                with _findable(settings, ControlFile(control.port, os.getpid(), url, token)):
-                    yield Hosted(service, http, control, url)
+    async with contextlib.AsyncExitStack() as stack:
+        api_socket = None
+        if settings.role != "dispatch":
+            api_socket = stack.enter_context(contextlib.closing(bound(settings.host, settings.port)))
+        control_socket = stack.enter_context(contextlib.closing(bound(CONTROL_HOST, 0)))
+        service = await stack.enter_async_context(started(settings))
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        app = create_control(service.ctx, token)
+        control = await stack.enter_async_context(listening(app, control_socket))
+        listeners: tuple[Listener, ...] = (control,)
+        url = ""
+        if api_socket is not None:
+            http = await stack.enter_async_context(_api(settings, service, api_socket))
+            listeners, url = (http, control), local_url(settings.host, http.port)
+        stack.enter_context(_findable(settings, ControlFile(control.port, os.getpid(), url, token)))
+        yield Hosted(service, listeners, url)
+
+
+def _api(
+    settings: Settings, service: Service, sock: socket.socket
+) -> contextlib.AbstractAsyncContextManager[Listener]:
+    api = create_api(
+        service.ctx,
+        public_url=settings.public_url,
+        root_path=settings.root_path,
+        signer=UrlSigner(signing_secret(settings), settings.url_seconds),
+        admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
+    )
+    return listening(api, sock, lambda: end_streams(api))
 
 
 @contextlib.contextmanager

@@ -101,6 +101,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
                 new_id=lambda: str(uuid.uuid4()),
                 owner=str(uuid.uuid4()),
                 live=Live(time.monotonic),
+                listen_url=None if url.startswith("sqlite") else url,
             )
         finally:
             await store.close()
@@ -204,7 +205,7 @@ async def started(settings: Settings) -> AsyncIterator[Service]:
     async with (
         opened(settings) as ctx,
         http_session() as session,
-        running(ctx, connector(settings, session)) as service,
+        running(ctx, connector(settings, session), dispatch=settings.role != "http") as service,
     ):
         yield service
 

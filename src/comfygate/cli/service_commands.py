@@ -72,13 +72,19 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 lets the system choose.")
     ] = None,
+    role: Annotated[
+        str | None, typer.Option(help="all, http (no dispatch) or dispatch (no HTTP), with PostgreSQL.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the gateway until Ctrl-C or SIGTERM; a second one stops at once. Nothing is lost either way.
 
-    With --json one line {"url", "pid"} is printed when it is ready. Logs go to standard error.
+    With --json one line {"url", "pid"} is printed when it is ready ("url" is empty where nothing listens).
+    Logs go to standard error.
     """
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given = {
+        name: value for name, value in (("host", host), ("port", port), ("role", role)) if value is not None
+    }
     settings = load_settings(overrides=given)
     services = services_of(ctx)
     services.configure_logs(settings.log.level, settings.log.format)
@@ -86,6 +92,8 @@ def serve(
     def announce(url: str) -> None:
         if as_json:
             print_json({"url": url, "pid": os.getpid()})
+        elif sys.stdout.isatty() and not url:
+            say("Ready; this process gives work to servers and takes no requests. Ctrl-C stops in order.")
         elif sys.stdout.isatty():
             say(f"Ready at {url} (docs at {url}/docs). Ctrl-C stops in order, twice at once.")
 

@@ -231,6 +231,11 @@ def node_class(described: Mapping[str, Any]) -> NodeClass:
     )
 
 
+def node_classes(described: Mapping[str, Any]) -> dict[str, NodeClass]:
+    """Every node class of a server's /object_info; what is not described as one is left out."""
+    return {name: node_class(body) for name, body in described.items() if isinstance(body, dict)}
+
+
 def file_references(graph: Graph, file_inputs: Mapping[str, Sequence[str]]) -> tuple[FileReference, ...]:
     """Every asset reference, and every plain file name in an input that takes files.
 

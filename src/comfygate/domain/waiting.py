@@ -57,7 +57,8 @@ class ServerFacts:
 @dataclass(frozen=True, slots=True)
 class QueuedFacts:
     """A queued job and its lane. `ahead` and `better` (those ahead by priority alone) are counted up to
-    `cap`. Times in ms since 1970."""
+    `cap`. The lane has had no able server since `unable_since_at_ms`; at `unable_until_at_ms` that ends the
+    job. Times in ms since 1970."""
 
     lane: str
     ahead: int
@@ -66,6 +67,7 @@ class QueuedFacts:
     deadline_at_ms: int
     paused_at_ms: int | None = None
     unable_since_at_ms: int | None = None
+    unable_until_at_ms: int | None = None
     servers: tuple[ServerFacts, ...] = ()
 
 
@@ -96,6 +98,9 @@ def waiting_for(facts: QueuedFacts) -> Waiting:
         lines.append(
             f"no server could take a job of lane {facts.lane} since {moment(facts.unable_since_at_ms)}"
         )
+    if facts.unable_until_at_ms is not None:
+        until = moment(facts.unable_until_at_ms)
+        lines.append(f"it expires with a refund at {until} unless a server becomes able to take it before")
     lines += [_server(server) for server in facts.servers]
     lines.append(_line(facts))
     lines.append(f"it expires with a refund if no server took it by {moment(facts.deadline_at_ms)}")

@@ -19,6 +19,8 @@ class Bells:
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Event, frozenset[str]] = {}
+        self.on_ring: Callable[[str], None] | None = None
+        """Hears every topic that rings here and was not heard from another replica."""
 
     def hang(self, topics: frozenset[str]) -> asyncio.Event:
         """A new event that rings for any of `topics`; take it down with `remove`."""
@@ -29,7 +31,10 @@ class Bells:
     def remove(self, bell: asyncio.Event) -> None:
         self._waiting.pop(bell, None)
 
-    def ring(self, topic: str) -> None:
+    def ring(self, topic: str, *, from_outside: bool = False) -> None:
+        """Wake whoever waits for `topic`, here and, unless it comes from there, in the other replicas."""
+        if self.on_ring is not None and not from_outside:
+            self.on_ring(topic)
         for bell, topics in self._waiting.items():
             if topic in topics:
                 bell.set()
@@ -53,6 +58,10 @@ OUTBOX = "outbox"
 """Bell topic: something waits to be told. Lanes ring under `lane:NAME`."""
 SERVERS = "servers"
 """Bell topic: the list of servers changed."""
+
+
+CANCEL = "cancel:"
+"""Bell topic, with a job's id: whoever drives it is to cancel it."""
 
 
 def lane_bell(lane: str) -> str:
@@ -131,6 +140,8 @@ class Context:
     new_id: Callable[[], str]
     owner: str
     live: Live
+    listen_url: str | None = field(default=None, repr=False)
+    """Where replicas call to each other; None where there can be no other."""
     bells: Bells = field(default_factory=Bells)
     lease: Lease = field(default_factory=Lease)
     fleet: Fleet = field(default_factory=Fleet)

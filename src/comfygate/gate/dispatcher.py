@@ -59,6 +59,10 @@ class Dispatcher:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._ctx.bells.remove(self._bell)
 
+    def owns(self, server: str) -> bool:
+        """Whether this process gives work to the server."""
+        return server in self._loops
+
     async def drained(self) -> None:
         """Claim nothing more, and return when nothing runs any more."""
         self._stopping = True
@@ -130,7 +134,7 @@ def own(
     ours = frozenset(
         name for name in servers if leases_store.take(conn, lease_name(name), owner, lease_ms, now_ms)
     )
-    attempts_store.renew(conn, owner, lease_ms, now_ms)
+    attempts_store.renew(conn, owner, ours, lease_ms, now_ms)
     return ours
 
 

@@ -9,9 +9,11 @@ import structlog
 
 from comfygate.gate.context import OUTBOX, Context
 from comfygate.store import assets as assets_store
+from comfygate.store import fit, run_times
 from comfygate.store import jobs as jobs_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.engine import Connection
+from comfygate.store.unable import expire_unable, note_unable_lanes
 
 INTERVAL_SECONDS = 5.0
 BATCH_MAX = 500
@@ -21,6 +23,8 @@ SWEEP_SECONDS = 3600.0
 ORPHAN_AGE_SECONDS = 3600
 """Bytes younger than this may belong to a row that is about to be written."""
 OUTBOX_KEEP_SECONDS = 86_400
+RUN_TIMES_KEEP_SECONDS = 90 * 86_400
+"""How long it is remembered what a workflow usually takes, once it is no longer used."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +52,7 @@ async def tidy_once(ctx: Context) -> None:
         ctx.bells.ring(OUTBOX)
         if expired < BATCH_MAX:
             break
+    await _expire_unable(ctx, now_ms)
     while await ctx.store.run(assets_store.prune_expired, now_ms, BATCH_MAX) == BATCH_MAX:
         continue
     keys = await ctx.store.run(assets_store.drop_unreferenced_blobs, now_ms, BATCH_MAX)
@@ -58,9 +63,22 @@ async def tidy_once(ctx: Context) -> None:
     await ctx.store.run(_drop_notes, now_ms, ctx.rules.idempotency_seconds)
 
 
+async def _expire_unable(ctx: Context, now_ms: int) -> None:
+    """Refund what waits in a lane that has had no server for too long."""
+    unable = await ctx.store.run(note_unable_lanes, sorted(ctx.rules.lanes), now_ms)
+    limit_ms = int(ctx.rules.unable_seconds_max * 1000)
+    while unable and (expired := await ctx.store.run(expire_unable, limit_ms, now_ms, BATCH_MAX)):
+        log.info("jobs.expired", jobs=expired, why="no server", lanes=sorted(unable))
+        ctx.bells.ring(OUTBOX)
+        if expired < BATCH_MAX:
+            break
+
+
 def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None:
     outbox_store.prune(conn, now_ms - OUTBOX_KEEP_SECONDS * 1000)
     jobs_store.forget_keys(conn, now_ms - idempotency_seconds * 1000)
+    fit.forget_old_pairs(conn, now_ms)
+    run_times.forget_runs(conn, now_ms - RUN_TIMES_KEEP_SECONDS * 1000)
 
 
 async def sweep_orphans(ctx: Context) -> int:

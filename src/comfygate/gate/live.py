@@ -124,6 +124,8 @@ class Live:
         self._preview: dict[str, PreviewEvent] = {}
         self._told_at: dict[tuple[str, type], float] = {}
         self._streams: dict[str, int] = {}
+        self.on_progress: Callable[[str, ProgressEvent], None] | None = None
+        """Hears the progress that is passed on here and was not heard from another replica."""
 
     def progress_of(self, job_id: str) -> ProgressEvent | None:
         return self._progress.get(job_id)
@@ -164,7 +166,7 @@ class Live:
         """Watches of jobs of this lane."""
         return [watch for watches in self._watches.values() for watch in watches if watch.lane == lane]
 
-    def publish(self, job_id: str, event: LiveEvent) -> None:
+    def publish(self, job_id: str, event: LiveEvent, *, from_outside: bool = False) -> None:
         """Pass an event on to the job's watchers, progress and previews no more than about twice a second."""
         if isinstance(event, ProgressEvent):
             self._progress[job_id] = event
@@ -176,6 +178,8 @@ class Live:
             self.forget(job_id)
         if isinstance(event, ProgressEvent | PreviewEvent) and not self._due(job_id, event):
             return
+        if isinstance(event, ProgressEvent) and self.on_progress is not None and not from_outside:
+            self.on_progress(job_id, event)
         for watch in self._watches.get(job_id, ()):
             watch.put(event)
 

@@ -1,19 +1,21 @@
 """Drains the outbox: tells every subscriber what happened, at least once, in order for each job.
 
 A row is marked delivered only after all durable subscribers took it. When one fails, the rows of that job
-wait for the next round and the other jobs go on.
+wait for the next round and the other jobs go on. Of several replicas the one with the lease `relay` does
+this, and passes each status on to the others for those who watch there.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import structlog
 
 from comfygate.domain.job import PUBLIC_STATUS, JobState
 from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.live import StatusEvent
+from comfygate.store import leases as leases_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.rows import OutboxRow
 
@@ -23,19 +25,25 @@ POLL_SECONDS = 1.0
 """The safety net behind the bell; also the wait after a subscriber failed."""
 POSITIONS_TOPIC = "positions"
 
+LEASE = "relay"
+RENEWALS_A_LEASE = 3
+
 Subscriber = Callable[[OutboxRow], Awaitable[None]]
+Told = Callable[[str, str, StatusEvent], None]
 
 log = structlog.get_logger(__name__)
 
 
-async def relay(ctx: Context, subscribers: list[Subscriber]) -> None:
-    """Run until cancelled. `subscribers` may grow and shrink meanwhile."""
+async def relay(ctx: Context, subscribers: list[Subscriber], told: Told | None = None) -> None:
+    """Run until cancelled. `subscribers` may grow and shrink meanwhile; `told` hears every status besides."""
     bell = ctx.bells.hang(frozenset({OUTBOX}))
+    turn = Turn(ctx)
     try:
         while True:
             bell.clear()
             try:
-                await drain(ctx, subscribers)
+                if await turn.is_ours():
+                    await drain(ctx, subscribers, told)
             except Exception as error:  # noqa: BLE001 - the loop outlives a failed round
                 log.error("relay.round_failed", error=repr(error))
             await heard(bell, POLL_SECONDS)
@@ -43,24 +51,47 @@ async def relay(ctx: Context, subscribers: list[Subscriber]) -> None:
         ctx.bells.remove(bell)
 
 
-async def drain(ctx: Context, subscribers: list[Subscriber]) -> int:
+class Turn:
+    """Whether it is this replica's turn to relay: by a lease, which is renewed while it is."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._ours_until = float("-inf")
+
+    async def is_ours(self) -> bool:
+        """Take or renew the lease when it is time for that. Raises StoreTrouble."""
+        ctx = self._ctx
+        if ctx.listen_url is None:
+            return True
+        now = asyncio.get_running_loop().time()
+        if now < self._ours_until:
+            return True
+        if await ctx.store.run(leases_store.take, LEASE, ctx.owner, ctx.lease_ms, ctx.now_ms()):
+            self._ours_until = now + ctx.rules.lease_seconds / RENEWALS_A_LEASE
+            return True
+        return False
+
+
+async def drain(ctx: Context, subscribers: list[Subscriber], told: Told | None = None) -> int:
     """Tell everything that waits, batch by batch. Returns how many rows were delivered.
 
     Jobs that a subscriber refuses are read past, however many they are: they must not hold up the others.
     """
     stuck: set[str] = set()
-    told = 0
+    count = 0
     while True:
         rows = await ctx.store.read(outbox_store.waiting, BATCH_MAX, stuck)
-        delivered = [row.id for row in rows if await _told(ctx, subscribers, row, stuck)]
+        delivered = [row.id for row in rows if await _told(ctx, subscribers, row, stuck, told)]
         if delivered:
             await ctx.store.run(outbox_store.mark_delivered, delivered, ctx.now_ms())
-        told += len(delivered)
+        count += len(delivered)
         if len(rows) < BATCH_MAX:
-            return told
+            return count
 
 
-async def _told(ctx: Context, subscribers: list[Subscriber], row: OutboxRow, stuck: set[str]) -> bool:
+async def _told(
+    ctx: Context, subscribers: list[Subscriber], row: OutboxRow, stuck: set[str], told: Told | None
+) -> bool:
     """Tell one row, unless an earlier one of its job was refused; a refusal makes the job wait."""
     if row.job_id in stuck:
         return False
@@ -71,22 +102,25 @@ async def _told(ctx: Context, subscribers: list[Subscriber], row: OutboxRow, stu
         log.error("relay.subscriber_failed", job=row.job_id, kind=row.kind, error=repr(error))
         stuck.add(row.job_id)
         return False
-    _tell_watchers(ctx, row)
+    state = JobState(row.kind.removeprefix("job."))
+    position = 0 if state is JobState.CLAIMED else None
+    event = StatusEvent(PUBLIC_STATUS[state], position, again=bool(row.payload.get("again")))
+    tell_watchers(ctx, row.job_id, row.lane, event)
+    if told is not None:
+        told(row.job_id, row.lane, event)
     return True
 
 
-def _tell_watchers(ctx: Context, row: OutboxRow) -> None:
+def tell_watchers(ctx: Context, job_id: str, lane: str, event: StatusEvent) -> None:
     """Pass a status on to whoever watches the job here, and note that places in its lane moved."""
-    state = JobState(row.kind.removeprefix("job."))
-    position = 0 if state is JobState.CLAIMED else None
-    event = StatusEvent(PUBLIC_STATUS[state], position)
     if event.ends:
-        ctx.secrets_of_jobs.pop(row.job_id, None)
+        ctx.secrets_of_jobs.pop(job_id, None)
+    waits = event.status == "queued" and event.position is None
     # A queued job's place is told by the loop that knows it, unless it came back.
-    event = replace(event, again=bool(row.payload.get("again")))
-    if state is not JobState.QUEUED or event.again:
-        ctx.live.publish(row.job_id, event)
-    if state in {JobState.QUEUED, JobState.CLAIMED, JobState.CANCELED, JobState.EXPIRED}:
-        ctx.bells.ring(f"{POSITIONS_TOPIC}:{row.lane}")
-    if state is JobState.QUEUED:
-        ctx.bells.ring(lane_bell(row.lane))
+    if not waits or event.again:
+        ctx.live.publish(job_id, event)
+    if event.status in {"queued", "canceled", "expired"}:
+        ctx.bells.ring(f"{POSITIONS_TOPIC}:{lane}")
+    if waits:
+        # Every replica hears of the status itself.
+        ctx.bells.ring(lane_bell(lane), from_outside=True)

@@ -18,7 +18,7 @@ from comfygate.comfy.errors import ComfyError
 from comfygate.comfy.wire import CancelResult
 from comfygate.domain.blame import CONSEQUENCES
 from comfygate.domain.errors import Conflict
-from comfygate.domain.graph import NodeClass, node_class
+from comfygate.domain.graph import node_classes
 from comfygate.domain.health import Answered, JobBlamed, JobSucceeded, Restarted, Silent, Stuck
 from comfygate.domain.job import Failed, Outcome, Succeeded
 from comfygate.gate.condition import Condition
@@ -132,16 +132,14 @@ class ServerLoop:
             found = await self._link.client.probe()
             await self._link.client.queue_depth()
             if not knew:
-                self._ctx.fleet.classes[self.server.name] = await self._classes()
+                self._ctx.fleet.classes[self.server.name] = node_classes(
+                    await self._link.client.object_info()
+                )
         except ComfyError as error:
             self._see(Silent(str(error)))
             return
         self._condition.status.version = found.version
         self._see(Answered())
-
-    async def _classes(self) -> dict[str, NodeClass]:
-        described = await self._link.client.object_info()
-        return {name: node_class(body) for name, body in described.items() if isinstance(body, dict)}
 
     async def _socket_loop(self) -> None:
         """A socket that drops is the first sign of a server that went away: look at once."""
@@ -156,8 +154,8 @@ class ServerLoop:
         changed = self._condition.see(evidence)
         if changed or answered != self._condition.answers:
             self._bell.set()
-        if not isinstance(evidence, Answered | Silent):
-            # Kept by the probe loop, which alone writes health.
+        if changed and not isinstance(evidence, Answered | Silent):
+            # Looked at, and kept, by the probe loop, which alone writes health.
             self._look_now.set()
 
     def _trouble(self, reason: str) -> None:
@@ -181,8 +179,8 @@ class ServerLoop:
         return not self._stopping and self._condition.open_slots(len(self._running)) > 0
 
     async def _adopt(self) -> None:
-        """Take over attempts that nobody drives: at the start on SQLite, when their lease ran out
-        elsewhere."""
+        """Take over the server's open attempts that this process does not drive: with the server come its
+        attempts."""
         ctx, now = self._ctx, asyncio.get_running_loop().time()
         if self._stopping or now < self._adopt_at:
             return
@@ -196,8 +194,7 @@ class ServerLoop:
             owner=ctx.owner,
             lease_ms=ctx.lease_ms,
             now_ms=ctx.now_ms(),
-            # SQLite is opened by one process at a time, so whoever began these is dead.
-            at_once=ctx.store.dialect == "sqlite",
+            under_lease=lease_name(self.server.name),
             driven=[attempt.prompt_id for attempt in self._attempts.values()],
         )
         for orphan in orphans:

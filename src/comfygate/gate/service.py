@@ -11,11 +11,14 @@ from functools import partial
 import structlog
 
 from comfygate.domain.errors import StoreTrouble
-from comfygate.gate.context import SERVERS, Context
+from comfygate.gate.across import Across, goodbye
+from comfygate.gate.context import Context
 from comfygate.gate.dispatcher import Connect, Dispatcher, let_go
 from comfygate.gate.janitor import keep_house
+from comfygate.gate.knowing import Knowing
 from comfygate.gate.positions import tell_positions
-from comfygate.gate.relay import Subscriber, relay
+from comfygate.gate.relay import Subscriber, relay, tell_watchers
+from comfygate.store.notify import call_out
 
 LET_GO_SECONDS = 5.0
 """How long the last write of a stopping process may take."""
@@ -52,15 +55,23 @@ class Service:
 
 
 @asynccontextmanager
-async def running(ctx: Context, connect: Connect) -> AsyncIterator[Service]:
-    """Run every loop for the length of the block. Attempts still open at its end are left for adoption."""
+async def running(ctx: Context, connect: Connect, *, dispatch: bool = True) -> AsyncIterator[Service]:
+    """Run every loop for the length of the block; without `dispatch` this process gives no work to servers.
+
+    Attempts still open at its end are left for adoption.
+    """
     service = Service(ctx, Dispatcher(ctx, connect))
+    across = Across(ctx, partial(tell_watchers, ctx))
     loops: dict[str, Callable[[], Awaitable[None]]] = {
-        "dispatcher": service.dispatcher.run,
-        "relay": lambda: relay(ctx, service.subscribers),
+        "relay": lambda: relay(ctx, service.subscribers, across.told),
         "janitor": lambda: keep_house(ctx),
         **{f"positions {lane}": partial(tell_positions, ctx, lane) for lane in ctx.rules.lanes},
     }
+    if dispatch:
+        loops["dispatcher"] = service.dispatcher.run
+    if ctx.listen_url is not None:
+        loops["across"] = across.run
+        loops["knowing"] = Knowing(ctx, connect, service.dispatcher.owns).run
     tasks = [asyncio.create_task(_forever(name, loop), name=name) for name, loop in loops.items()]
     try:
         yield service
@@ -76,10 +87,10 @@ async def _let_go(ctx: Context) -> None:
     try:
         async with asyncio.timeout(LET_GO_SECONDS):
             await ctx.store.run(let_go, ctx.owner)
+            if ctx.listen_url is not None:
+                await ctx.store.run(call_out, [goodbye(ctx.owner)])
     except (StoreTrouble, TimeoutError) as error:
         log.warning("leases.not_let_go", error=repr(error))
-    else:
-        ctx.bells.ring(SERVERS)
 
 
 async def _forever(name: str, loop: Callable[[], Awaitable[None]]) -> None:

@@ -20,7 +20,7 @@ from comfygate.domain.graph import (
 )
 from comfygate.domain.job import JobState
 from comfygate.domain.order import Lane
-from comfygate.gate.context import OUTBOX, Context, lane_bell
+from comfygate.gate.context import CANCEL, OUTBOX, Context, lane_bell
 from comfygate.gate.views import JobView, get_job
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
@@ -176,7 +176,10 @@ async def cancel(ctx: Context, job_id: str, account_id: str | None) -> JobView:
     """
     await get_job(ctx, job_id, account_id)
     job = await ctx.store.run(jobs_store.cancel, job_id, account_id, ctx.now_ms())
-    if job.state is JobState.CANCELING and (signal := ctx.cancels.get(job_id)) is not None:
-        signal.set()
+    if job.state is JobState.CANCELING:
+        if (signal := ctx.cancels.get(job_id)) is not None:
+            signal.set()
+        else:
+            ctx.bells.ring(f"{CANCEL}{job_id}")
     ctx.bells.ring(OUTBOX)
     return await get_job(ctx, job_id, account_id)

@@ -17,6 +17,7 @@ from comfygate.store import jobs as jobs_store
 from comfygate.store import lanes as lanes_store
 from comfygate.store import whereabouts
 from comfygate.store.engine import Connection
+from comfygate.store.lanes import LaneRow
 from comfygate.store.rows import AttemptRow, JobRow
 
 _CREDITS = {
@@ -83,7 +84,7 @@ def _waiting(conn: Connection, ctx: Context, job: JobRow) -> Waiting:
     pairs = whereabouts.pairs_of(conn, job.workflow, now_ms) if job.workflow else {}
     excluded = {attempt.server for attempt in attempts_store.list_attempts(conn, job.id) if attempt.elsewhere}
     servers = []
-    for view in look_at_servers(conn, ctx.fleet.status, now_ms):
+    for view in look_at_servers(conn, ctx):
         if job.lane not in view.row.lanes:
             continue
         pair_until, pair_reason = pairs.get(view.row.name, (None, ""))
@@ -110,9 +111,18 @@ def _waiting(conn: Connection, ctx: Context, job: JobRow) -> Waiting:
             deadline_at_ms=whereabouts.queue_deadline(conn, job),
             paused_at_ms=lane.paused_at_ms,
             unable_since_at_ms=lane.unable_since_at_ms,
+            unable_until_at_ms=_unable_until(ctx, lane, job),
             servers=tuple(servers),
         )
     )
+
+
+def _unable_until(ctx: Context, lane: LaneRow, job: JobRow) -> int | None:
+    """When the job is refunded if no server becomes able to take it: see `store/unable.py`."""
+    if lane.unable_since_at_ms is None:
+        return None
+    limit_ms = int(ctx.rules.unable_seconds_max * 1000)
+    return max(lane.unable_since_at_ms, job.created_at_ms) + limit_ms
 
 
 def _running(job: JobRow, tries: Sequence[AttemptRow], progress: ProgressEvent | None) -> list[str]:

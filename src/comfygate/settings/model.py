@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
@@ -100,6 +100,11 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr(""),
         description="postgresql://user:password@host/name or sqlite:///file; empty for a file in data_dir.",
+    )
+    role: Literal["all", "http", "dispatch"] = Field(
+        "all",
+        description="all: everything in one process; http: takes requests and gives no work to servers;"
+        " dispatch: gives work to servers and takes no requests. Other than all needs PostgreSQL.",
     )
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface."
@@ -204,6 +209,16 @@ class Settings(BaseSettings):
                     f" name one of these, or take the node out with {node} = false"
                 )
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _role_can_be(self) -> Self:
+        if self.role != "all" and self.sqlalchemy_url().startswith("sqlite"):
+            message = (
+                f"role is {self.role!r}: SQLite is for one process, which does everything;"
+                " set database_url to a PostgreSQL to split the roles"
+            )
+            raise ValueError(message)
         return self
 
     @property

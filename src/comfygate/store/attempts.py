@@ -48,6 +48,9 @@ def claim(
     """
     if under_lease is not None and not leases_store.holds(conn, under_lease, owner, now_ms):
         raise Conflict(f"server {slot.server} belongs to another replica")
+    if slot.number in open_slots(conn, slot.server):
+        # Found before a job is locked: a claim that is undone has made others pass over its job (I4).
+        raise Conflict(f"slot {slot.number} of server {slot.server} is taken")
     head = first_for(conn, slot.server, slot.lanes, now_ms)
     if head is None:
         return None
@@ -104,14 +107,21 @@ def take_over(
     owner: str,
     lease_ms: int,
     now_ms: int,
-    at_once: bool,
+    at_once: bool = False,
+    under_lease: str | None = None,
     driven: Collection[str] | None = None,
 ) -> list[ClaimedAttempt]:
-    """Make the server's orphaned attempts ours, to be reconciled.
+    """Make the server's orphaned attempts ours, to be reconciled: those whose lease ran out.
 
-    `at_once`: whoever had them is known dead. `driven`: prompts that this process drives; any other open
-    attempt of ours is an orphan too, one whose claim was committed and not heard of. None: all of ours.
+    `at_once`: whoever had them is known dead. `under_lease`: whoever holds this lease of the server has
+    all of its attempts, whatever their own leases say; without it nothing is taken. `driven`: prompts that
+    this process drives; any other open attempt of ours is an orphan too, one whose claim was committed and
+    not heard of. None: all of ours.
     """
+    if under_lease is not None:
+        at_once = leases_store.holds(conn, under_lease, owner, now_ms)
+        if not at_once:
+            return []
     clock = lease_clock(conn, now_ms)
     # A lapsed lease of ours has its driver still.
     orphaned = attempts.c.owner != owner
@@ -142,11 +152,14 @@ def open_slots(conn: Connection, server: str) -> set[int]:
     return set(conn.execute(query).scalars())
 
 
-def renew(conn: Connection, owner: str, lease_ms: int, now_ms: int) -> int:
-    """Renew the leases of all open attempts of `owner`. Returns how many."""
+def renew(conn: Connection, owner: str, servers: Collection[str], lease_ms: int, now_ms: int) -> int:
+    """Renew the leases of all open attempts of `owner` on these servers. Returns how many.
+
+    On a server that is another's now nothing is renewed: its new owner has them to adopt.
+    """
     return conn.execute(
         update(attempts)
-        .where(attempts.c.owner == owner, attempts.c.ended_at_ms.is_(None))
+        .where(attempts.c.owner == owner, attempts.c.server.in_(servers), attempts.c.ended_at_ms.is_(None))
         .values(lease_until_at_ms=lease_clock(conn, now_ms) + lease_ms)
     ).rowcount
 

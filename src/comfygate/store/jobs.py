@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.credits import EntryKind, HoldState
@@ -303,9 +304,14 @@ def expire_queued(conn: Connection, now_ms: int, limit: int) -> int:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    return end_waiting(conn, query, "waited too long", now_ms)
+
+
+def end_waiting(conn: Connection, query: Select[Any], reason: str, now_ms: int) -> int:
+    """Expire the queued jobs that `query` selects (and locks), each with its refund. Returns how many."""
     # Refunds lock accounts: in one order, so that two replicas at this never wait for each other.
     due = sorted((job_row(row) for row in conn.execute(query)), key=lambda job: job.account_id)
-    return sum(_end_queued(conn, job, JobState.EXPIRED, "waited too long", now_ms) for job in due)
+    return sum(_end_queued(conn, job, JobState.EXPIRED, reason, now_ms) for job in due)
 
 
 def _end_queued(conn: Connection, job: JobRow, state: JobState, reason: str, now_ms: int) -> bool:
@@ -314,7 +320,7 @@ def _end_queued(conn: Connection, job: JobRow, state: JobState, reason: str, now
     ended = conn.execute(
         update(jobs)
         .where(jobs.c.id == job.id, jobs.c.state == "queued")
-        .values(state=state.value, hold=hold.value, completed_at_ms=now_ms)
+        .values(state=state.value, hold=hold.value, completed_at_ms=now_ms, cause=reason)
     )
     if ended.rowcount == 0:
         return False
