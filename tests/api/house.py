@@ -184,7 +184,11 @@ async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
     async with started(settings) as service:
         signer = UrlSigner(signing_secret(settings), settings.url_seconds)
         api = create_api(
-            service.ctx, public_url=settings.public_url, root_path=settings.root_path, signer=signer
+            service.ctx,
+            public_url=settings.public_url,
+            root_path=settings.root_path,
+            signer=signer,
+            admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
         )
         with socket_of() as sock:
             async with listening(api, sock, lambda: end_streams(api)) as listener:

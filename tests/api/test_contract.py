@@ -40,6 +40,7 @@ def test_every_operation_is_served(house: Gateway) -> None:
         "getAccount",
         "listEntries",
         "listLanes",
+        "getJobWhy",
     }
 
 

@@ -16,7 +16,8 @@ COMMANDS = dict(reference.commands())
 WANTED = {
     "init", "serve", "simulate", "doctor", "demo", "run", "servers add", "servers list", "accounts add",
     "accounts list", "keys add", "credits grant", "ledger show", "ledger audit", "jobs list", "jobs show",
-    "jobs cancel",
+    "jobs cancel", "servers drain", "servers resume", "servers remove", "lanes list", "lanes pause",
+    "lanes resume", "jobs retry", "audit list", "backup", "restore",
 }  # fmt: skip
 
 

@@ -125,6 +125,12 @@ def test_a_short_signing_secret_refuses(tmp_path: Path) -> None:
     assert "32 characters" in refusal(tmp_path, signing_secret="abc123")
 
 
+def test_a_short_admin_key_refuses_and_is_not_shown(tmp_path: Path) -> None:
+    message = refusal(tmp_path, admin_key="abc123")
+    assert "32 characters" in message
+    assert "abc123" not in message
+
+
 def test_no_secret_shows_in_a_repr(tmp_path: Path) -> None:
     settings = load(
         tmp_path,

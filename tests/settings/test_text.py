@@ -21,7 +21,9 @@ def test_with_every_line_switched_on_it_still_loads_as_the_defaults(tmp_path: Pa
     """What is commented out is what holds anyway; only secrets, which have no default, are left out."""
     lines = [re.sub(r"^# (?=[\[\w\"])", "", line) for line in template().split("\n\n", 1)[1].splitlines()]
     kept = [
-        line for line in lines if not line.startswith(("signing_secret", "username", "password", "base_dir"))
+        line
+        for line in lines
+        if not line.startswith(("signing_secret", "admin_key", "username", "password", "base_dir"))
     ]
     (tmp_path / "comfygate.toml").write_text("\n".join(kept), encoding="utf-8")
     loaded = load_settings(base_dir=tmp_path, environ={})

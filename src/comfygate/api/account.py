@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse, Response
 
 from comfygate.api.auth import TheAccount
-from comfygate.api.face import API, TheFace
+from comfygate.api.face import API, TheFace, known_id
 from comfygate.api.reference import refusals
 from comfygate.api.wire import (
     AccountBody,
@@ -17,9 +17,10 @@ from comfygate.api.wire import (
     HealthBody,
     LaneBody,
     LanesBody,
+    WhyBody,
     moment,
 )
-from comfygate.gate import accounts, health
+from comfygate.gate import accounts, health, why
 from comfygate.gate.operate import entry_json
 from comfygate.gate.rows import EntryRow
 from comfygate.version import VERSION
@@ -90,6 +91,19 @@ async def list_lanes(face: TheFace, account: TheAccount) -> Response:
         ]
     )
     return JSONResponse(body.model_dump(mode="json"))
+
+
+@router.get(
+    "/gate/v1/jobs/{id}/why",
+    operation_id="getJobWhy",
+    response_model=WhyBody,
+    responses=refusals(401, 403, 404),
+)
+async def get_job_why(id: str, face: TheFace, account: TheAccount) -> Response:  # noqa: A002
+    """Why your job is where it is: its lane is paused, no server is up, how many jobs are ahead of it."""
+    status, reason = await why.reason_of(face.ctx, known_id("job", id), account.id)
+    body = {"id": id, "status": status, "code": reason.code, "reason": reason.sentence}
+    return JSONResponse(WhyBody.model_validate(body).model_dump(mode="json"))
 
 
 @router.get(

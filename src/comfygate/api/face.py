@@ -25,13 +25,14 @@ KEY_CHARS_MAX: Final = 255
 class Face:
     """The parts of one HTTP face. `public_url` and `root_path` have no slash at their ends.
 
-    `stopping` ends every live stream once it is set.
+    `stopping` ends every live stream once it is set. Without an `admin_key` there is no `/gate/v1/admin`.
     """
 
     ctx: Context
     signer: UrlSigner
     public_url: str
     root_path: str
+    admin_key: str | None = field(default=None, repr=False)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def base_url(self, request: Request) -> str:

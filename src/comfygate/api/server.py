@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Match
 
-from comfygate.api import account, assets, events, jobs
+from comfygate.api import account, admin, assets, events, jobs
 from comfygate.api.docs_page import CONTENT_POLICY, docs_page
 from comfygate.api.errors import failure, on_gate_error, on_http_error, on_invalid
 from comfygate.api.face import Face
@@ -25,20 +25,33 @@ from comfygate.version import VERSION
 ABOUT = """Run ComfyUI workflows: upload inputs, submit a graph, follow it live, fetch what it made.
 
 The operations under `/api/v2` follow Comfy API v2, so its official clients work here unchanged. Those under
-`/gate/v1` are our own: credits, ledger and lanes. Send your API key as `Authorization: Bearer KEY`."""
+`/gate/v1` are our own: credits, ledger and lanes, and the operator's side where it is switched on. Send your
+API key as `Authorization: Bearer KEY`."""
 
 
-def create_api(ctx: Context, *, public_url: str = "", root_path: str = "", signer: UrlSigner) -> FastAPI:
+def create_api(
+    ctx: Context,
+    *,
+    public_url: str = "",
+    root_path: str = "",
+    signer: UrlSigner,
+    admin_key: str | None = None,
+) -> FastAPI:
     """The HTTP face of a gate, as an ASGI application.
 
     `public_url` is where clients reach us, taken from each request when empty; `root_path` is a prefix that a
-    proxy strips. At shutdown call `end_streams`, or open event streams hold it up.
+    proxy strips. Without an `admin_key` nothing of the operator's is served. At shutdown call `end_streams`,
+    or open event streams hold it up.
     """
     api = bare_app("comfygate", ABOUT)
     api.root_path = root_path
-    api.state.face = Face(ctx, signer, public_url.rstrip("/"), root_path.rstrip("/"))
-    for router in (assets.router, jobs.router, events.router, account.router, pages):
+    api.state.face = Face(ctx, signer, public_url.rstrip("/"), root_path.rstrip("/"), admin_key)
+    routers = [assets.router, jobs.router, events.router, account.router, pages]
+    if admin_key is not None:
+        routers.append(admin.router)
+    for router in routers:
         api.include_router(_with_heads(router))
+    api.state.routers = tuple(routers)
     return api
 
 
@@ -82,7 +95,7 @@ def _methods_here(request: Request) -> list[str]:
 
 
 def _routes(app: FastAPI) -> list[APIRoute]:
-    routers = (assets.router, jobs.router, events.router, account.router, pages)
+    routers: tuple[APIRouter, ...] = getattr(app.state, "routers", ())
     known = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     return known + [route for route in app.router.routes if isinstance(route, APIRoute)]
 

@@ -226,3 +226,12 @@ class LanesBody(BaseModel):
     """Every lane."""
 
     lanes: list[LaneBody]
+
+
+class WhyBody(BaseModel):
+    """Why a job is where it is. `code` is stable; `reason` is a sentence for people."""
+
+    id: str
+    status: Status
+    code: str
+    reason: str

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from comfygate.app import logs
@@ -23,7 +24,7 @@ async def perform(settings: Settings, operation: str, arguments: Mapping[str, An
     from comfygate.gate import operate
 
     async with opened(settings) as ctx:
-        return await operate.perform(ctx, operation, arguments)
+        return await operate.perform(ctx, operation, arguments, actor="cli")
 
 
 async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -56,6 +57,20 @@ async def check_server(settings: Settings, server: Mapping[str, Any]) -> Sequenc
     return await checkup.check_server(settings, server)
 
 
+async def back_up(settings: Settings, file: Path) -> dict[str, Any]:
+    """See `comfygate.app.safekeeping`."""
+    from comfygate.app import safekeeping
+
+    return await safekeeping.back_up(settings, file)
+
+
+async def restore(settings: Settings, file: Path, *, force: bool) -> dict[str, Any]:
+    """See `comfygate.app.safekeeping`."""
+    from comfygate.app import safekeeping
+
+    return await safekeeping.restore(settings, file, force=force)
+
+
 def run(work: Callable[[], Awaitable[Any]]) -> Any:
     """Run a coroutine function to its end; on uvloop where there is one (not on Windows)."""
 
@@ -80,6 +95,8 @@ SERVICES = Services(
     hosted=hosted,
     check_database=check_database,
     check_server=check_server,
+    back_up=back_up,
+    restore=restore,
     configure_logs=logs.configure,
     run=run,
 )

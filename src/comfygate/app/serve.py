@@ -90,6 +90,7 @@ def _api(
         public_url=settings.public_url,
         root_path=settings.root_path,
         signer=UrlSigner(signing_secret(settings), settings.url_seconds),
+        admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
     )
     return listening(api, sock, lambda: end_streams(api))
 

@@ -90,7 +90,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
     """
     _make_directories(settings)
     url = settings.sqlalchemy_url()
-    with _only_process(settings) if url.startswith("sqlite") else contextlib.nullcontext():
+    with only_process(settings) if url.startswith("sqlite") else contextlib.nullcontext():
         store = await asyncio.to_thread(_open_database, settings, url)
         try:
             yield Context(
@@ -134,7 +134,9 @@ def _make_directories(settings: Settings) -> None:
 
 
 @contextlib.contextmanager
-def _only_process(settings: Settings) -> Iterator[None]:
+def only_process(settings: Settings) -> Iterator[None]:
+    """Hold the data directory. Raises Conflict when another process has it, SettingsError when it cannot be
+    written."""
     lock = FileLock(settings.data_path / LOCK_FILE)
     try:
         lock.acquire(timeout=0)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
+from comfygate.cli import backup_commands as backups
 from comfygate.cli import fleet_commands as fleet
 from comfygate.cli import operator_commands as operator
 from comfygate.cli import service_commands as service
@@ -34,6 +35,7 @@ def build() -> typer.Typer:
     root = typer.Typer(name=PROGRAM, add_completion=False, pretty_exceptions_enable=False)
     root.callback(invoke_without_command=True)(_root)
     service.add_to(root)
+    backups.add_to(root)
     root.command("run", epilog=RUN_EXAMPLE)(run_graph)
     for name, group in (
         ("servers", fleet.servers),
@@ -43,6 +45,7 @@ def build() -> typer.Typer:
         ("credits", operator.credit),
         ("ledger", operator.ledger),
         ("jobs", operator.jobs),
+        ("audit", operator.audit),
     ):
         root.add_typer(group, name=name)
     return root

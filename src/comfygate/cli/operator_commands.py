@@ -15,6 +15,7 @@ keys = typer.Typer(help="API keys of accounts.")
 credit = typer.Typer(help="Credits of accounts.")
 ledger = typer.Typer(help="The books: every credit that moved.")
 jobs = typer.Typer(help="Everybody's jobs.")
+audit = typer.Typer(help="What operators did.")
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Id or name of the account.")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
@@ -178,11 +179,23 @@ def jobs_list(
 
 
 @jobs.command("show", epilog=example("comfygate jobs show 7f3d2c1b-9a8e-4d6f-b012-3c4d5e6f7a8b"))
-def jobs_show(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
+def jobs_show(
+    ctx: typer.Context,
+    job: Job,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say in sentences why it is where it is, instead.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show one job with its attempts, and why it failed if it did."""
-    answer = ask(ctx, "jobs.show", job=job)
+    answer = ask(ctx, "jobs.why" if why else "jobs.show", job=job)
     if as_json:
         print_json(answer)
+        return
+    if why:
+        say(f"Job {answer['id']} is {answer['status']}: {answer['reason']['sentence']}")
+        for sentence in answer["why"]:
+            say(f"- {sentence}")
         return
     table("Job", ("what", "value"), [(k, _cell(v)) for k, v in answer.items() if k not in _BESIDE])
     if answer["attempts"]:
@@ -212,3 +225,44 @@ def jobs_cancel(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
         print_json(answer)
     else:
         say(f"Job {answer['id']} is {answer['status']}.")
+
+
+@jobs.command("retry", epilog=example("comfygate jobs retry 7f3d2c1b-9a8e-4d6f-b012-3c4d5e6f7a8b"))
+def jobs_retry(ctx: typer.Context, job: Job, as_json: AsJson = False) -> None:
+    """Run a job that failed, was canceled or expired once more, as a new job that its account pays anew."""
+    answer = ask(ctx, "jobs.retry", job=job)
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"Job {answer['id']} is {answer['status']}; it retries {job} for {answer['price']} credits.")
+
+
+@audit.command("list", epilog=example("comfygate audit list --limit 20"))
+def audit_list(
+    ctx: typer.Context,
+    limit: Annotated[int, typer.Option(help="How many at most.")] = 50,
+    before: Annotated[int | None, typer.Option(help="Only rows older than this id.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what operators changed, newest first: by which way, with which arguments, and what came of it."""
+    answer = ask(ctx, "audit.list", limit=limit, before=before)
+    if as_json:
+        print_json(answer)
+        return
+    table(
+        "Audit log",
+        ("id", "time", "by", "operation", "arguments", "result"),
+        [
+            (
+                row["id"],
+                local_time(row["at_ms"]),
+                row["actor"],
+                row["operation"],
+                row["arguments"],
+                row["result"],
+            )
+            for row in answer["audit"]
+        ],
+    )
+    if answer["next_before"]:
+        hint(f"There are more: --before {answer['next_before']}")

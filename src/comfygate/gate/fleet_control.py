@@ -5,13 +5,12 @@ A server's state is what its owner knows: this process itself, or what another r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from comfygate.domain.errors import NotFound
 from comfygate.domain.health import ServerState
-from comfygate.gate.context import SERVERS, Context, ServerStatus, lane_bell
+from comfygate.gate.context import SERVERS, Context, lane_bell
 from comfygate.gate.server_loop import lease_name
 from comfygate.store import accounts as accounts_store
 from comfygate.store import jobs as jobs_store
@@ -57,18 +56,20 @@ class ServerView:
         }
 
 
-def look_at_servers(conn: Connection, status: Mapping[str, ServerStatus], now_ms: int) -> list[ServerView]:
-    """Every server, by name. `status` is what this process knows of those that it owns."""
+def look_at_servers(conn: Connection, ctx: Context) -> list[ServerView]:
+    """Every server, by name. Of one that this process owns it knows best; of others, what was written."""
+    now_ms = ctx.now_ms()
     kept = health_store.health_of_all(conn)
     running = servers_store.open_attempts(conn)
     views = []
     for row in accounts_store.list_servers(conn):
-        found, mine = kept.get(row.name), status.get(row.name)
-        if mine is not None:
+        found, mine = kept.get(row.name), ctx.fleet.status.get(row.name)
+        owner = leases_store.owner_of(conn, lease_name(row.name), now_ms)
+        if mine is not None and owner == ctx.owner:
             state, reason, version = mine.state.value, mine.last_error, mine.version
         elif found is None:
             state, reason, version = UNKNOWN, "", ""
-        elif leases_store.owner_of(conn, lease_name(row.name), now_ms) is None:
+        elif owner is None:
             state, reason, version = UNKNOWN, f"no service runs; last: {found.state.value}", found.version
         else:
             state, reason, version = found.state.value, found.reason, found.version
@@ -81,7 +82,7 @@ def look_at_servers(conn: Connection, status: Mapping[str, ServerStatus], now_ms
 
 async def servers_list(ctx: Context) -> Json:
     """All servers, with what the services that own them know of them."""
-    views = await ctx.store.read(look_at_servers, ctx.fleet.status, ctx.now_ms())
+    views = await ctx.store.read(look_at_servers, ctx)
     return {"servers": [view.to_json() for view in views]}
 
 

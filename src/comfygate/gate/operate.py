@@ -13,7 +13,8 @@ from typing import Any
 from comfygate.comfy.address import ServerAddress
 from comfygate.domain.credits import WORDS
 from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
-from comfygate.gate import accounts, submit, views
+from comfygate.gate import accounts, audit, retry, submit, views
+from comfygate.gate.audit import audit_list
 from comfygate.gate.context import SERVERS, Context
 from comfygate.gate.fleet_control import (
     lanes_list,
@@ -27,6 +28,7 @@ from comfygate.gate.fleet_control import (
 )
 from comfygate.gate.server_loop import lease_name
 from comfygate.gate.views import JobView
+from comfygate.gate.why import jobs_why
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
 from comfygate.store import ledger
@@ -72,7 +74,11 @@ async def ledger_show(ctx: Context, account: str, limit: int = ENTRIES_SHOWN) ->
 
 async def ledger_audit(ctx: Context) -> Json:
     """Recompute the books."""
-    found = await ctx.store.read(ledger.audit)
+    return audit_json(await ctx.store.read(ledger.audit))
+
+
+def audit_json(found: ledger.Audit) -> Json:
+    """What recomputing the books came to, as the operator reads it."""
     return {
         "balanced": not found.faults,
         "accounts": found.accounts,
@@ -148,13 +154,21 @@ async def jobs_cancel(ctx: Context, job: str) -> Json:
     return job_json(await submit.cancel(ctx, job, None))
 
 
+async def jobs_retry(ctx: Context, job: str) -> Json:
+    """Run a job that ended without success once more, as a new job that its account pays anew."""
+    return job_json(await retry.retry(ctx, job))
+
+
 OPERATIONS: Mapping[str, Operation] = {
     "accounts.add": accounts_add,
     "accounts.list": accounts_list,
+    "audit.list": audit_list,
     "credits.grant": credits_grant,
     "jobs.cancel": jobs_cancel,
     "jobs.list": jobs_list,
+    "jobs.retry": jobs_retry,
     "jobs.show": jobs_show,
+    "jobs.why": jobs_why,
     "keys.add": keys_add,
     "lanes.list": lanes_list,
     "lanes.pause": lanes_pause,
@@ -169,12 +183,34 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 
-async def perform(ctx: Context, name: str, arguments: Mapping[str, Any]) -> Json:
-    """Do the operation `name`. Raises NotFound for an unknown one, and what the operation raises."""
+CHANGING = frozenset(
+    {
+        "accounts.add", "credits.grant", "jobs.cancel", "jobs.retry", "keys.add", "lanes.pause",
+        "lanes.resume", "servers.add", "servers.drain", "servers.remove", "servers.resume",
+    }
+)  # fmt: skip
+"""Operations that change something: each call of one is recorded. The others only read."""
+
+
+async def perform(ctx: Context, name: str, arguments: Mapping[str, Any], *, actor: str = "cli") -> Json:
+    """Do the operation `name` for `actor`: `cli` (a command alone), `control` (one through the running
+    service) or `admin` (over HTTP).
+
+    Raises NotFound for an unknown one, and what the operation raises. What changes something, or was refused
+    to, is in the audit log afterwards.
+    """
     operation = OPERATIONS.get(name)
     if operation is None:
         raise NotFound(f"no operation is called {name!r}; is the running service of another version?")
-    return await operation(ctx, **arguments)
+    if name not in CHANGING:
+        return await operation(ctx, **arguments)
+    try:
+        answer = await operation(ctx, **arguments)
+    except Exception as error:
+        await audit.record(ctx, actor, name, arguments, error)
+        raise
+    await audit.record(ctx, actor, name, arguments, None)
+    return answer
 
 
 def _account(account: AccountRow) -> Json:
@@ -214,6 +250,7 @@ def job_json(view: JobView) -> Json:
         "queue_position": view.position,
         "attempt": job.attempt,
         "price": job.price,
+        "retry_of": job.retry_of,
         "hold": job.hold.value,
         "error": job.error.to_json() if job.error else None,
         "created_at_ms": job.created_at_ms,

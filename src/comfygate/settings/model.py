@@ -121,6 +121,10 @@ class Settings(BaseSettings):
         description="Signs download addresses, 32 characters or more; unset, one is made and kept in data_dir"
         ". Replicas that share a database must share it.",
     )
+    admin_key: RealSecret | None = Field(
+        None,
+        description="Opens /gate/v1/admin over HTTP, 32 characters or more; unset, that is not served.",
+    )
     url_seconds: int = Field(
         3600, ge=1, le=7 * 86_400, description="Seconds a signed download address stays good."
     )
@@ -179,7 +183,7 @@ class Settings(BaseSettings):
             return given
         return {**given, **{name: _joined(name, given.get(name, {})) for name in DEFAULT_TABLES}}
 
-    @field_validator("signing_secret")
+    @field_validator("signing_secret", "admin_key")
     @classmethod
     def _long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and len(secret.get_secret_value()) < 32:

@@ -188,3 +188,16 @@ class AttemptRow:
     cause: str
     blame: Blame | None = None
     elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """Something an operator did. `arguments` is JSON text; `result` is `ok` or the refusal's code and
+    sentence."""
+
+    id: int
+    at_ms: int
+    actor: str
+    operation: str
+    arguments: str
+    result: str

@@ -71,10 +71,14 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+def known_revisions() -> set[str]:
+    """Every revision that this version of comfygate can begin from."""
+    return {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+
+
 def _refuse_unknown(connection: Connection) -> None:
     current = current_revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
-    if current is not None and current not in known:
+    if current is not None and current not in known_revisions():
         raise SettingsError(
             f"the database is at schema {current!r}, which this version does not know: "
             "it belongs to a newer comfygate; install that version again"

@@ -1,0 +1,48 @@
+"""Runs a job once more that ended without success: as a new job, paid anew at today's price."""
+
+from __future__ import annotations
+
+from comfygate.domain.errors import Conflict
+from comfygate.gate.context import OUTBOX, Context, lane_bell
+from comfygate.gate.views import JobView
+from comfygate.store import jobs as jobs_store
+from comfygate.store import retries
+from comfygate.store.engine import Connection
+from comfygate.store.rows import JobRow, NewJob
+
+
+async def retry(ctx: Context, job_id: str) -> JobView:
+    """Submit a copy: same account, lane, graph and inputs. What came along in `extra_data` is not kept
+    anywhere and does not come along again.
+
+    Raises NotFound; Conflict (not ended, succeeded, retried already, its lane is gone); and as a submission
+    does: MissingAsset, QueueFull, InsufficientCredits, Forbidden. After any of them nothing was done.
+    """
+    job, position = await ctx.store.run(_retry, ctx, job_id)
+    ctx.bells.ring(lane_bell(job.lane))
+    ctx.bells.ring(OUTBOX)
+    return JobView(job, position, None, ())
+
+
+def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | None]:
+    ended = retries.may_retry(conn, job_id)
+    lane = ctx.rules.lanes.get(ended.lane)
+    if lane is None:
+        raise Conflict(f"job {ended.id} was of lane {ended.lane}, which is no longer in the settings")
+    now_ms = ctx.now_ms()
+    new = NewJob(
+        id=ctx.new_id(),
+        account_id=ended.account_id,
+        lane=lane.name,
+        graph=jobs_store.get_graph(conn, ended.id),
+        inputs=jobs_store.inputs_of(conn, ended.id),
+        price=lane.price,
+        depth_max=lane.depth_max,
+        now_ms=now_ms,
+        queue_deadline_at_ms=now_ms + lane.queue_seconds_max * 1000,
+        expires_at_ms=now_ms + (lane.queue_seconds_max + ctx.rules.results_seconds) * 1000,
+        workflow=ended.workflow,
+        retry_of=ended.id,
+    )
+    job = jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds)
+    return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)
