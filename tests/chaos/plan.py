@@ -24,6 +24,7 @@ SERVERS: tuple[tuple[tuple[str, ...], int], ...] = (
 FAULTS = (
     "drop_sockets:0.004", "silence_sockets:0.1", "tell_twice:0.1", "answer_late=0.3:0.01", "answer_cut:0.004",
     "answer_cut=/prompt:0.01", "restart:0.002", "lie_in_node_errors:0.005", "fail_node=SaveImage:0.01",
+    "out_of_memory:0.01", "poisoned_gpu:0.001", "full_disk:0.004",
 )  # fmt: skip
 ACCOUNTS = 6
 POOR = 2

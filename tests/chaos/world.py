@@ -130,6 +130,8 @@ signing_secret = {json.dumps(secret)}
 [dispatch]
 poll_seconds = 0.3
 lease_seconds = 3
+quarantine_seconds = 1
+quarantine_seconds_max = 4
 stop_seconds = 2
 attempts_max = 5
 [comfy]

@@ -36,7 +36,7 @@ def lane_row(conn: Connection, name: str) -> LaneRow:
 
 def pause(conn: Connection, name: str, now_ms: int) -> LaneRow:
     """Give no job of the lane to any server from now on. One that is paused keeps its time."""
-    _make_row(conn, name)
+    make_row(conn, name)
     conn.execute(
         update(lanes).where(lanes.c.name == name, lanes.c.paused_at_ms.is_(None)).values(paused_at_ms=now_ms)
     )
@@ -49,7 +49,8 @@ def resume(conn: Connection, name: str) -> LaneRow:
     return lane_row(conn, name)
 
 
-def _make_row(conn: Connection, name: str) -> None:
+def make_row(conn: Connection, name: str) -> None:
+    """See to it that the lane has a row."""
     if conn.execute(select(lanes.c.name).where(lanes.c.name == name)).scalar() is not None:
         return
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from comfygate.domain.health import ServerState
 from comfygate.store.jobs import end_waiting
+from comfygate.store.lanes import make_row
 from comfygate.store.tables import IS_QUEUED, jobs, lanes, server_health, servers
 
 _UNABLE = {ServerState.DOWN.value, ServerState.QUARANTINED.value}
@@ -36,10 +37,10 @@ def note_unable_lanes(conn: Connection, names: Iterable[str], now_ms: int) -> fr
         if known.get(name) is not None:
             conn.execute(update(lanes).where(lanes.c.name == name).values(unable_since_at_ms=None))
     for name in sorted(unable):
-        if name not in known:
-            conn.execute(insert(lanes).values(name=name, unable_since_at_ms=now_ms))
-        elif known[name] is None:
-            conn.execute(update(lanes).where(lanes.c.name == name).values(unable_since_at_ms=now_ms))
+        if known.get(name) is None:
+            make_row(conn, name)
+            noted = update(lanes).where(lanes.c.name == name, lanes.c.unable_since_at_ms.is_(None))
+            conn.execute(noted.values(unable_since_at_ms=now_ms))
     return unable
 
 
