@@ -26,7 +26,9 @@ CONFIG_VARIABLE: Final = "COMFYGATE_CONFIG"
 CLIENT_VARIABLES: Final = frozenset({"COMFYGATE_URL", "COMFYGATE_API_KEY"})
 """Variables that commands read as clients of a running gateway; the service itself ignores them."""
 
-_SECRET_FIELDS: Final = frozenset({"admin_key", "database_url", "signing_secret", "server_secrets"})
+_SECRET_FIELDS: Final = frozenset(
+    {"admin_key", "database_url", "signing_secret", "server_secrets", "server_hooks"}
+)
 _SHOWN_CHARACTERS_MAX: Final = 60
 
 
