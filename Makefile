@@ -35,7 +35,7 @@ chaos: $(VENV)/.stamp-test ## Kill -9 gateways, simulators, database; audit (JOB
 		$(if $(SEED),--seed $(SEED))
 
 sim: $(VENV)/.stamp-test ## Simulate crashes and trouble from seeds (SEEDS=2000, or SEED=17 to replay one)
-	$(BIN)/python -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --workers $(WORKERS))
+	$(BIN)/python -m tests.sim $(if $(STORM),--storm $(STORM)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --workers $(WORKERS))
 
 check: $(VENV)/.stamp-dev ## Check format, lint, types, imports and sizes
 	@start=$$(date +%s); set -e; \

@@ -27,6 +27,8 @@ class Mutant:
     tests: tuple[str, ...]
     seeds: str = ""
     """Seeds of the simulation among which one fails; empty: the simulation is not asked."""
+    storm: str = ""
+    """Which of the simulation's named storms these seeds are run in."""
 
 
 MUTANTS = (
@@ -37,7 +39,8 @@ MUTANTS = (
             ("store/settle.py", "            attempts.c.number == fence.attempt,\n", ""),
         ),
         ("tests/store/test_settle.py",),
-        seeds="150-170",
+        seeds="0-59",
+        storm="told-twice",
     ),
     Mutant(
         "a prompt without an answer is looked for before it is sent again",
@@ -116,7 +119,18 @@ def test_without_its_guard_the_promises_test_fails(mutant: Mutant, tmp_path: Pat
 @pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.seeds], ids=lambda one: one.promise)
 def test_without_its_guard_the_simulation_fails(mutant: Mutant, tmp_path: Path) -> None:
     environ = mutated(mutant, tmp_path)
-    ran = run(environ, "tests.sim", "--seeds", mutant.seeds, "--workers", "1", "--failures", "1")
+    ran = run(
+        environ,
+        "tests.sim",
+        "--seeds",
+        mutant.seeds,
+        "--storm",
+        mutant.storm,
+        "--workers",
+        "1",
+        "--failures",
+        "1",
+    )
     assert ran.returncode == 1, ran.stdout[-4_000:] + ran.stderr
     assert "FAILED: I" in ran.stdout, ran.stdout[-4_000:]
 

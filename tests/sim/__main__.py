@@ -8,10 +8,10 @@ import sys
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from functools import partial
 
 from tests.sim.simulate import Report, simulate
-from tests.sim.weather import plan_of, shown
+from tests.sim.weather import STORMS, plan_of, shown
 
 HASH_SEED = "0"
 """Sets of strings have the same order in every process only under one hash seed."""
@@ -22,6 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("--seed", type=int, help="replay this seed and print everything")
     parser.add_argument("--seeds", default="200", help="how many, or FIRST-LAST")
+    parser.add_argument("--storm", default="", choices=("", *STORMS), help="more of one kind of trouble")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--failures", type=int, default=5, help="stop after so many failures")
     given = parser.parse_args()
@@ -29,43 +30,43 @@ def main() -> int:
         environ = {**os.environ, "PYTHONHASHSEED": HASH_SEED}
         os.execve(sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]], environ)  # noqa: S606
     if given.seed is not None:
-        return replay(given.seed)
+        return replay(given.seed, given.storm)
     first, _, last = given.seeds.partition("-")
     seeds = range(int(first), int(last) + 1) if last else range(int(first))
-    return many(seeds, given.workers, given.failures)
+    return many(seeds, given.storm, given.workers, given.failures)
 
 
-def replay(seed: int) -> int:
+def replay(seed: int, storm: str) -> int:
     """Run one seed, printing every line of its trace."""
-    plan = plan_of(seed)
+    plan = plan_of(seed, storm)
     say(f"seed {seed}: {plan}")
     report = simulate(plan, echo=say)
     say(summary(report))
     return 0 if report.failure is None else 1
 
 
-def one(seed: int) -> Report:
+def one(seed: int, storm: str) -> Report:
     """Run one seed quietly."""
     try:
-        return simulate(plan_of(seed))
+        return simulate(plan_of(seed, storm))
     except Exception:  # noqa: BLE001 - a bug of the simulation itself names its seed too
         return Report(seed, traceback.format_exc(), (), 0, {}, 0, 0.0, 0)
 
 
-def many(seeds: range, workers: int, failures_max: int) -> int:
+def many(seeds: range, storm: str, workers: int, failures_max: int) -> int:
     """Run seeds over several processes; print failures with their last lines, then the sums."""
     began = time.monotonic()
     failures = done = deaths = reruns = 0
     states: dict[str, int] = {}
     with ProcessPoolExecutor(workers) as pool:
-        waiting = iter(seeds)
-        for report in pool.map(one, waiting, chunksize=4) if workers > 1 else map(one, islice(waiting, None)):
+        waiting, in_storm = iter(seeds), partial(one, storm=storm)
+        for report in pool.map(in_storm, waiting, chunksize=4) if workers > 1 else map(in_storm, waiting):
             done, deaths, reruns = done + 1, deaths + report.deaths, reruns + report.reruns
             for state, count in report.states.items():
                 states[state] = states.get(state, 0) + count
             if report.failure is not None:
                 failures += 1
-                told(report)
+                told(report, storm)
             if failures >= failures_max:
                 pool.shutdown(cancel_futures=True)
                 break
@@ -76,13 +77,13 @@ def many(seeds: range, workers: int, failures_max: int) -> int:
     return 1 if failures else 0
 
 
-def told(report: Report) -> None:
+def told(report: Report, storm: str) -> None:
     """Print a failure."""
     for line in report.trace:
         say(line)
-    say(f"weather: {shown(plan_of(report.seed).weather)}")
+    say(f"weather: {shown(plan_of(report.seed, storm).weather)}")
     say(summary(report))
-    say(f"replay: make sim SEED={report.seed}")
+    say(f"replay: make sim SEED={report.seed}" + (f" STORM={storm}" if storm else ""))
 
 
 def summary(report: Report) -> str:

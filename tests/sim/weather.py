@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from typing import Final
 
 DEADLY = (
     "_accept", "_grant", "cancel", "claim", "take_over", "mark_started", "settle", "still_ours", "own",
@@ -98,8 +100,30 @@ class Plan:
     rng: random.Random = field(repr=False, default_factory=random.Random)
 
 
-def plan_of(seed: int) -> Plan:
-    """The run that this seed stands for."""
+def plan_of(seed: int, storm_of: str = "") -> Plan:
+    """The run that this seed stands for; in a named storm, that run with more of one kind of trouble."""
+    plan = _plan_of(seed)
+    return STORMS[storm_of](plan) if storm_of else plan
+
+
+def _told_twice(plan: Plan) -> Plan:
+    """Commits nobody hears of and owners that freeze, with failures that send jobs back in their lane.
+
+    So outcomes are told a second time, to jobs that run again elsewhere by then.
+    """
+    rng = random.Random(f"told twice/{plan.seed}")  # noqa: S311 - a world is made of it, no secret
+    moments = [tuple(sorted(rng.uniform(0.0, plan.storm_seconds) for _ in range(5))) for _ in range(2)]
+    weather = replace(
+        plan.weather, pauses=moments[0], database_losses=moments[1], unheard=0.15, out_of_memory=0.4
+    )
+    return replace(plan, replicas=2, actions=12, weather=weather)
+
+
+STORMS: Final[dict[str, Callable[[Plan], Plan]]] = {"told-twice": _told_twice}
+"""Named weather under which one kind of guard is needed in most runs, not in one of hundreds."""
+
+
+def _plan_of(seed: int) -> Plan:
     rng = random.Random(f"plan/{seed}")  # noqa: S311 - a world is made of it, no secret
     storm = rng.uniform(60.0, 180.0)
     replicas = rng.choice((1, 1, 2))
