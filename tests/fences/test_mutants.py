@@ -83,6 +83,13 @@ MUTANTS = (
         ("tests/store/test_leases.py",),
     ),
     Mutant(
+        "what was claimed and not heard of is driven all the same",
+        (("store/attempts.py", "    if driven is not None:\n", "    if False:\n"),),
+        ("tests/store/test_leases.py",),
+        seeds="0-9",
+        storm="told-twice",
+    ),
+    Mutant(
         "what was given up is off the server before anything else is sent there",
         (("gate/server_loop.py", "        self._link.abandoned.update(given_up)\n", ""),),
         ("tests/gate/test_trouble.py::test_a_prompt_given_up_is_remembered_over_a_restart",),
