@@ -155,19 +155,41 @@ def _runs(verdict: Verdict, found: Evidence, given: Given) -> None:
             if prompt_id not in foreign:
                 bugs.append(f"prompt {prompt_id} ran and belongs to no attempt")
             continue
-        if times > 1:
+        unanswered = _runs_of_processes_that_died(found, prompt_id) if times > 1 else 0
+        if times - unanswered > 1:
             bugs.append(f"prompt {prompt_id} of job {attempt.job_id} ran {times} times")
+        if unanswered:
+            causes["the server died before it answered; its next process knew nothing"] += unanswered
         if attempt.outcome == "lost":
             causes[_plain(attempt.cause)] += 1
     verdict.figure("runs of ours", sum(times for prompt, times in runs.items() if prompt not in foreign))
     verdict.figure("reruns", sum(causes.values()))
     for cause, times in causes.most_common():
-        verdict.figure(f"  {cause[:60]}", times)
+        verdict.figure(f"  {cause[:72]}", times)
     verdict.must_be_none("runs that no attempt explains", bugs)
     verdict.figure("foreign prompts", len(foreign))
     verdict.figure("  of them run", sum(1 for prompt in foreign if runs[prompt]))
     verdict.must_be_none("foreign prompts touched", list(_touched(lines, foreign)))
     verdict.must_be_none("foreign prompts that vanished", list(_vanished(found, foreign)))
+
+
+def _runs_of_processes_that_died(found: Evidence, prompt_id: str) -> int:
+    """How often the prompt ran in a process of its server that was killed, and was sent again to the next.
+
+    Only a server's later process can explain a second run: whoever looks a prompt up in the process that ran
+    it finds it.
+    """
+    again = 0
+    for journal in found.journals.values():
+        process = 0
+        ran_in: int | None = None
+        for line in journal:
+            if line.kind == "process-started":
+                process += 1
+            elif line.kind == "started" and line.prompt_id == prompt_id:
+                again += ran_in is not None and ran_in != process
+                ran_in = process
+    return again
 
 
 def _touched(lines: Sequence[Line], foreign: set[str]) -> Iterator[str]:

@@ -194,6 +194,17 @@ def test_a_job_put_back_may_not_be_overtaken_either() -> None:
     assert _order(_again(found, []), given) == "0"
 
 
+def test_a_run_that_died_with_its_server_before_it_answered_is_a_rerun_with_a_cause() -> None:
+    found, given = good()
+    lines = found.journals["sim1"]
+    at = next(i for i, one in enumerate(lines) if one.kind == "started" and one.prompt_id == "p1.1") + 1
+    lines[at:at] = [line(1310, "process-started"), line(1320, "received", "p1.1")]
+    lines[at + 2 : at + 2] = [line(1330, "started", "p1.1")]
+    verdict = audit(found, given)
+    assert verdict.broken == []
+    assert dict(verdict.figures)["reruns"] == "1"
+
+
 def test_take_over_is_counted_from_the_kill() -> None:
     found, given = good()
     said = [Said("gateway1.001", 1100, "attempt.claimed", "j1", 1),
