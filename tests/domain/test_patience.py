@@ -18,4 +18,5 @@ def test_the_usual_run_follows_the_newest_ones_slowly() -> None:
     usual: int | None = None
     for run_ms in [1_000] * 3 + [4_000] * 30:
         usual = usual_after(usual, run_ms)
-    assert usual is not None and 3_950 <= usual <= 4_000
+    assert usual is not None
+    assert 3_950 <= usual <= 4_000
