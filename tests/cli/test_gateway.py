@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from comfygate.cli import gateway as client
+from comfygate.cli import run_command
 from comfygate.cli.gateway import Event, Gateway, gateway
 from comfygate.cli.refusals import CommandError
 
@@ -20,11 +21,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @asynccontextmanager
 async def answering(**routes: Handler) -> AsyncIterator[Gateway]:
-    """A gateway made of these answers: `events`, `job`, `submit`, `content`, `account`."""
+    """A gateway made of these answers: `events`, `job`, `submit`, `cancel`, `content`, `account`."""
     paths = {
         "events": ("GET", "/api/v2/jobs/j1/events"),
         "job": ("GET", "/api/v2/jobs/j1"),
         "submit": ("POST", "/api/v2/jobs"),
+        "cancel": ("POST", "/api/v2/jobs/j1/cancel"),
         "content": ("GET", "/api/v2/assets/a1/content"),
         "account": ("GET", "/gate/v1/account"),
     }
@@ -168,3 +170,47 @@ async def test_a_download_that_breaks_off_leaves_no_file(tmp_path: Path) -> None
         with pytest.raises(CommandError):
             await gate.download({"id": "a1", "name": "../a.png"}, tmp_path)
     assert in_folder(tmp_path) == []
+
+
+async def test_an_interrupt_before_the_job_is_known_cancels_it_all_the_same() -> None:
+    asked, go = asyncio.Event(), asyncio.Event()
+    canceled: list[str] = []
+
+    async def submit(_request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await go.wait()
+        return web.json_response(job("queued", 1), status=201)
+
+    async def cancel(request: web.Request) -> web.StreamResponse:
+        canceled.append(request.path)
+        return web.json_response(job("canceling"))
+
+    async with answering(submit=submit, cancel=cancel) as gate:
+        finishing = asyncio.create_task(run_command.finish(gate, {}, lane=None, heard=lambda _event: None))
+        await asked.wait()
+        finishing.cancel()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await finishing
+    assert canceled == ["/api/v2/jobs/j1/cancel"]
+
+
+async def test_an_interrupted_command_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_command, "CALL_OFF_SECONDS_MAX", 0.05)
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def submit(_request: web.Request) -> web.StreamResponse:
+        asked.set()
+        await never.wait()
+        return web.json_response(job("queued", 1), status=201)
+
+    async with answering(submit=submit) as gate:
+        finishing = asyncio.create_task(run_command.finish(gate, {}, lane=None, heard=lambda _event: None))
+        await asked.wait()
+        finishing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await finishing
+        never.set()
+    assert "may go on" in capsys.readouterr().err

@@ -22,6 +22,8 @@ from comfygate.settings import Settings
 
 RUN_EXAMPLE: Final = example("comfygate run graph.json --input photo.png --out results")
 GRAPH_BYTES_MAX: Final = 64 * 1024 * 1024
+CALL_OFF_SECONDS_MAX: Final = 10.0
+"""How long an interrupted command tries to have its job canceled."""
 
 
 def run_graph(
@@ -92,15 +94,16 @@ async def finish(
 ) -> dict[str, Any]:
     """Submit and follow to the end; the job. Raises CommandError `job_failed` unless it succeeded.
 
-    When this is cancelled the job is asked to be canceled too.
+    When this is cancelled the job is asked to be canceled too, even if its acceptance is not known yet.
     """
-    accepted = await gate.submit(graph, key=str(uuid.uuid4()), lane=lane)
-    heard(Event("status", {"status": accepted["status"], "queue_position": accepted["queue_position"]}))
+    submitting = asyncio.ensure_future(gate.submit(graph, key=str(uuid.uuid4()), lane=lane))
     try:
+        # Shielded: a request that is on its way is accepted and paid whether its answer is awaited or not.
+        accepted = await asyncio.shield(submitting)
+        heard(Event("status", {"status": accepted["status"], "queue_position": accepted["queue_position"]}))
         job = await gate.follow(accepted["id"], heard)
     except asyncio.CancelledError:
-        canceled = await gate.cancel(accepted["id"])
-        hint(f"Job {accepted['id']} is {canceled['status']}.")
+        await _call_off(gate, submitting)
         raise
     if job["status"] != "succeeded":
         error = job["error"] or {"code": job["status"], "message": f"the job was {job['status']}"}
@@ -111,6 +114,18 @@ async def finish(
             {"job_id": job["id"], "status": job["status"], "error": job["error"]},
         )
     return job
+
+
+async def _call_off(gate: Gateway, submitting: asyncio.Future[dict[str, Any]]) -> None:
+    try:
+        async with asyncio.timeout(CALL_OFF_SECONDS_MAX):
+            accepted = await submitting
+            canceled = await gate.cancel(accepted["id"])
+    except (CommandError, TimeoutError) as error:
+        reason = str(error) or f"no answer within {CALL_OFF_SECONDS_MAX:g} s"
+        hint(f"The job could not be canceled ({reason}) and may go on: see 'comfygate jobs list'.")
+    else:
+        hint(f"Job {accepted['id']} is {canceled['status']}.")
 
 
 def _ended(status: str) -> str:
