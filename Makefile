@@ -16,8 +16,8 @@ help: ## Say what each target does
 install: $(VENV)/.stamp-run ## Install comfygate into .venv
 	@echo "installed: $(BIN)/comfygate --help"
 
-demo: $(VENV)/.stamp-run ## Make a picture and a clip from nothing, with credits, and stop
-	$(BIN)/comfygate demo
+demo: $(VENV)/.stamp-run ## Make a picture and a clip from nothing, with credits, and stop (WORKFLOW STYLE: a sample)
+	$(BIN)/comfygate demo $(if $(WORKFLOW),--workflow $(WORKFLOW)) $(if $(STYLE),--style $(STYLE))
 
 serve: $(VENV)/.stamp-run ## Run the gateway here until Ctrl-C
 	$(BIN)/comfygate serve

@@ -186,7 +186,9 @@ async def test_an_interrupt_before_the_job_is_known_cancels_it_all_the_same() ->
         return web.json_response(job("canceling"))
 
     async with answering(submit=submit, cancel=cancel) as gate:
-        finishing = asyncio.create_task(run_command.finish(gate, {}, lane=None, heard=lambda _event: None))
+        finishing = asyncio.create_task(
+            run_command.finish(gate, gate.submit({}, key="k", lane=None), heard=lambda _event: None)
+        )
         await asked.wait()
         finishing.cancel()
         go.set()
@@ -207,7 +209,9 @@ async def test_an_interrupted_command_does_not_wait_for_ever(
         return web.json_response(job("queued", 1), status=201)
 
     async with answering(submit=submit) as gate:
-        finishing = asyncio.create_task(run_command.finish(gate, {}, lane=None, heard=lambda _event: None))
+        finishing = asyncio.create_task(
+            run_command.finish(gate, gate.submit({}, key="k", lane=None), heard=lambda _event: None)
+        )
         await asked.wait()
         finishing.cancel()
         with pytest.raises(asyncio.CancelledError):

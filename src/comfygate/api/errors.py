@@ -36,6 +36,7 @@ STATUS: Final[Mapping[str, int]] = {
     "queue_full": 429,
     "range_not_satisfiable": 416,
     "settings_invalid": 500,
+    "rate_limited": 429,
     "too_many_streams": 429,
     "unauthorized": 401,
     "upstream_error": 500,

@@ -129,6 +129,49 @@ FROM_HASH_BODY: Final[dict[str, Any]] = {
     },
 }
 
+_ORDER_PROPERTIES: Final[dict[str, Any]] = {
+    "style": {"type": "string", "description": "One of the workflow's styles, if it has any."},
+    "parameters": {
+        "type": "object",
+        "description": "Values by parameter; those left out have their defaults.",
+        "additionalProperties": True,
+    },
+    "inputs": {
+        "type": "object",
+        "description": "Ids of uploaded assets, by input.",
+        "additionalProperties": {"type": "string"},
+    },
+}
+_ORDER_JSON: Final[dict[str, Any]] = {
+    "application/json": {
+        "schema": {"type": "object", "additionalProperties": False, "properties": _ORDER_PROPERTIES}
+    }
+}
+QUOTE_BODY: Final[dict[str, Any]] = {"required": True, "content": _ORDER_JSON}
+ORDER_BODY: Final[dict[str, Any]] = {
+    "required": True,
+    "content": {
+        **_ORDER_JSON,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "additionalProperties": False,
+                "properties": {
+                    "file": {"type": "string", "format": "binary", "description": "The picture."},
+                    "input": {
+                        "type": "string",
+                        "description": "The input that it is for; the first if left out.",
+                    },
+                    "style": _ORDER_PROPERTIES["style"],
+                    "parameters": {"type": "string", "description": "A JSON object of values by parameter."},
+                    "file_path": {"type": "string", "description": "A name for the asset that it becomes."},
+                },
+            }
+        },
+    },
+}
+
 BYTES: Final[dict[str, Any]] = {
     "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
 }

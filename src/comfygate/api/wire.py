@@ -228,6 +228,89 @@ class LanesBody(BaseModel):
     lanes: list[LaneBody]
 
 
+class TextBody(BaseModel):
+    """A text for people, in English and Chinese."""
+
+    en: str
+    zh: str
+
+
+class PriceBody(BaseModel):
+    """A price in credits: fixed, or a formula over the parameters."""
+
+    credits: int | None
+    formula: str | None
+
+
+class StyleBody(BaseModel):
+    """A style of a workflow, with its price and its own defaults of parameters."""
+
+    name: str
+    title: TextBody
+    price: PriceBody
+    parameters: dict[str, Any]
+
+
+class InputBody(BaseModel):
+    """A file that a workflow takes."""
+
+    name: str
+    title: TextBody
+    kind: Literal["image", "video", "audio"]
+    required: bool
+    bytes_max: int | None
+    pixels_max: int | None
+
+
+class ParameterBody(BaseModel):
+    """Something to choose. Without a default it must be given; a `seed` left out is drawn at random."""
+
+    name: str
+    title: TextBody
+    type: Literal["int", "float", "text", "bool", "choice", "seed"]
+    default: str | int | float | bool | None
+    min: int | float | None
+    max: int | float | None
+    step: int | float | None
+    choices: list[str | int | float] | None
+    chars_max: int | None
+
+
+class WorkflowEntryBody(BaseModel):
+    """A workflow of the catalogue. With styles, one must be named. Empty `tiers`: for everybody."""
+
+    name: str
+    title: TextBody
+    description: TextBody
+    lane: str
+    price: PriceBody
+    styles: list[StyleBody]
+    inputs: list[InputBody]
+    parameters: list[ParameterBody]
+    tiers: list[str]
+
+
+class WorkflowsBody(BaseModel):
+    """What you may order."""
+
+    workflows: list[WorkflowEntryBody]
+
+
+class QuoteBody(BaseModel):
+    """What an order would cost you now: `price` less `discount` is `charged`; `enough`: you have that."""
+
+    workflow: str
+    style: str | None
+    parameters: dict[str, Any]
+    lane: str
+    price: int
+    discount: int
+    charged: int
+    free: Annotated[bool, Field(description="Whether one of today's free jobs would be used.")]
+    available: int
+    enough: bool
+
+
 class WhyBody(BaseModel):
     """Why a job is where it is. `code` is stable; `reason` is a sentence for people."""
 

@@ -28,10 +28,12 @@ from comfygate.domain.health import HealthLimits
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
 from comfygate.domain.watchdog import Patience
+from comfygate.gate.catalogue import Shelf
 from comfygate.gate.context import Context
 from comfygate.gate.dispatcher import Connect
 from comfygate.gate.embedded import Gate
 from comfygate.gate.live import Live
+from comfygate.gate.manifest import House
 from comfygate.gate.rules import Limits, Rules
 from comfygate.gate.run import Link
 from comfygate.gate.service import Service, running
@@ -54,10 +56,12 @@ def rules_of(settings: Settings) -> Rules:
             for name, lane in settings.lanes.items()
         },
         tiers={
-            name: Tier(name, tier.priority, tier.jobs_queued_max) for name, tier in settings.tiers.items()
+            name: Tier(name=name, **{key: getattr(tier, key) for key in type(tier).model_fields})
+            for name, tier in settings.tiers.items()
         },
         output_nodes=settings.output_nodes,
         file_inputs=settings.file_inputs,
+        node_prices=settings.node_prices,
         limits=Limits(**{name: getattr(given, name) for name in Limits.__slots__}),
         submit=SubmitPolicy(settings.comfy.submit_retries, settings.comfy.submit_retry_seconds),
         health=HealthLimits(
@@ -101,6 +105,11 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
                 new_id=lambda: str(uuid.uuid4()),
                 owner=str(uuid.uuid4()),
                 live=Live(time.monotonic),
+                shelf=Shelf(
+                    settings.workflows_path,
+                    House(frozenset(settings.lanes), frozenset(settings.tiers)),
+                    nodes_max=settings.limits.graph_nodes_max,
+                ),
                 listen_url=None if url.startswith("sqlite") else url,
             )
         finally:

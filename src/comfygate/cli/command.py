@@ -18,7 +18,9 @@ from comfygate.cli import backup_commands as backups
 from comfygate.cli import fleet_commands as fleet
 from comfygate.cli import operator_commands as operator
 from comfygate.cli import service_commands as service
+from comfygate.cli import workflow_commands as catalogue
 from comfygate.cli.exit_codes import Exit
+from comfygate.cli.order_command import ORDER_EXAMPLE, order_job
 from comfygate.cli.output import clean, console
 from comfygate.cli.refusals import CommandError, of_gate
 from comfygate.cli.run_command import RUN_EXAMPLE, run_graph
@@ -37,6 +39,7 @@ def build() -> typer.Typer:
     service.add_to(root)
     backups.add_to(root)
     root.command("run", epilog=RUN_EXAMPLE)(run_graph)
+    root.command("order", epilog=ORDER_EXAMPLE)(order_job)
     for name, group in (
         ("servers", fleet.servers),
         ("lanes", fleet.lanes),
@@ -45,6 +48,7 @@ def build() -> typer.Typer:
         ("credits", operator.credit),
         ("ledger", operator.ledger),
         ("jobs", operator.jobs),
+        ("workflows", catalogue.workflows),
         ("audit", operator.audit),
     ):
         root.add_typer(group, name=name)

@@ -10,8 +10,10 @@ import json
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -34,8 +36,11 @@ from comfygate.settings import Settings, load_settings
 
 ACCOUNT: Final = "demo"
 CREDITS: Final = 20
+SAMPLE_CREDITS: Final = 100
 NODE_SECONDS: Final = 0.3
 """The stand-in takes this long a node, so that there is something to see."""
+SAMPLE_NODE_SECONDS: Final = 0.02
+"""The same for samples of the catalogue, which have many nodes."""
 SECONDS_MAX: Final = 60.0
 SAMPLES: Final = ("picture", "clip")
 PHOTO_PLACE: Final = Place("1", "image")
@@ -52,15 +57,24 @@ def demo(
         Path | None,
         typer.Option("--dir", help="Keep the gateway's data in this empty folder; temporary if not given."),
     ] = None,
+    workflow: Annotated[
+        str | None, typer.Option(help="Run this sample of the catalogue instead, in every style.")
+    ] = None,
+    style: Annotated[str | None, typer.Option(help="With --workflow: this style alone.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a picture and a clip from nothing, paid with credits, and stop. Needs no ComfyUI, no network."""
+    """Make a picture and a clip from nothing, paid with credits, and stop. Needs no ComfyUI, no network.
+
+    With --workflow: order that sample of the catalogue, once in every style, each at its own price.
+    """
     services = services_of(ctx)
     services.configure_logs("error", "console")
     begun = time.monotonic()
     with _base(folder) as base:
-        settings = load_settings(base_dir=base, environ={}, overrides={"host": "127.0.0.1", "port": 0})
-        done: Json = run(ctx, lambda: _in_time(services, settings, out, talk=not as_json))
+        overrides = {"host": "127.0.0.1", "port": 0, "workflows_dir": samples_folder()}
+        settings = load_settings(base_dir=base, environ={}, overrides=overrides)
+        play = _Play(services, settings, out, workflow, style, talk=not as_json)
+        done: Json = run(ctx, play.in_time)
     done["seconds"] = round(time.monotonic() - begun, 1)
     if as_json:
         print_json(done)
@@ -75,6 +89,12 @@ def sample(name: str) -> Json:
     text = resources.files("comfygate.cli").joinpath("samples", f"{name}.json").read_text(encoding="utf-8")
     graph: Json = json.loads(text)
     return graph
+
+
+def samples_folder() -> Path:
+    """The catalogue that comes with the package: inside it when installed, beside `src` in a checkout."""
+    packed = Path(__file__).parent / "catalogue"
+    return packed if packed.is_dir() else Path(__file__).parents[3] / "workflows"
 
 
 @contextmanager
@@ -92,43 +112,93 @@ def _base(folder: Path | None) -> Iterator[Path]:
     yield folder.absolute()
 
 
-async def _in_time(services: Services, settings: Settings, out: Path, *, talk: bool) -> Json:
-    try:
-        async with asyncio.timeout(SECONDS_MAX):
-            return await _play(services, settings, out, talk=talk)
-    except TimeoutError as error:
-        raise out_of_reach(
-            f"the demo did not end within {SECONDS_MAX:g} s; this machine is very busy"
-        ) from error
+@dataclass(frozen=True, slots=True)
+class _Play:
+    """One showing of the demo."""
 
+    services: Services
+    settings: Settings
+    out: Path
+    workflow: str | None
+    style: str | None
+    talk: bool
 
-async def _play(services: Services, settings: Settings, out: Path, *, talk: bool) -> Json:
-    # Its video libraries take long to load, which no other command should pay for.
-    from comfygate.simulator import Simulator  # noqa: PLC0415
+    async def in_time(self) -> Json:
+        try:
+            async with asyncio.timeout(SECONDS_MAX):
+                return await self._play()
+        except TimeoutError as error:
+            raise out_of_reach(
+                f"the demo did not end within {SECONDS_MAX:g} s; this machine is very busy"
+            ) from error
 
-    simulator = Simulator(
-        base_dir=settings.base_path / "simulator", node_seconds=NODE_SECONDS, steps=True, previews=True
-    )
-    async with simulator, services.hosted(settings) as house:
-        await operate(
-            services, settings, "servers.add",
-            name="simulator", url=simulator.url, lanes=["image", "video"], slots=1,
-        )  # fmt: skip
-        made = await operate(services, settings, "accounts.add", name=ACCOUNT, credits=CREDITS)
-        photo = await asyncio.to_thread(_photo, out)
-        if talk:
-            say(f"Gateway at {house.url}, with a stand-in for ComfyUI at {simulator.url}")
-            say(f"Account {ACCOUNT!r} has {made['available']} credits. Sending {photo}")
-        async with gateway(house.url, made["api_key"]) as gate:
-            with live_view() as view:
-                paths = await asyncio.gather(*(_one(gate, name, photo, out, view) for name in SAMPLES))
-        return {
-            "photo": str(photo),
-            "outputs": [str(path) for found in paths for path in found],
-            "available_before": made["available"],
-            "ledger": await operate(services, settings, "ledger.show", account=ACCOUNT),
-            "audit": await operate(services, settings, "ledger.audit"),
-        }
+    async def _play(self) -> Json:
+        # Its video libraries take long to load, which no other command should pay for.
+        from comfygate.simulator import Simulator  # noqa: PLC0415
+
+        services, settings = self.services, self.settings
+        credits = CREDITS if self.workflow is None else SAMPLE_CREDITS
+        simulator = Simulator(
+            base_dir=settings.base_path / "simulator",
+            node_seconds=NODE_SECONDS if self.workflow is None else SAMPLE_NODE_SECONDS,
+            steps=True,
+            previews=True,
+        )
+        async with simulator, services.hosted(settings) as house:
+            await operate(
+                services, settings, "servers.add",
+                name="simulator", url=simulator.url, lanes=["image", "video"], slots=1,
+            )  # fmt: skip
+            made = await operate(services, settings, "accounts.add", name=ACCOUNT, credits=credits)
+            photo = await asyncio.to_thread(_photo, self.out)
+            if self.talk:
+                say(f"Gateway at {house.url}, with a stand-in for ComfyUI at {simulator.url}")
+                say(f"Account {ACCOUNT!r} has {made['available']} credits. Sending {photo}")
+            async with gateway(house.url, made["api_key"]) as gate:
+                with live_view() as view:
+                    jobs = await (
+                        self._samples(gate, photo, view) if self.workflow else self._two(gate, photo, view)
+                    )
+            return {
+                "photo": str(photo),
+                "jobs": jobs,
+                "outputs": [path for job in jobs for path in job["outputs"]],
+                "available_before": made["available"],
+                "ledger": await operate(services, settings, "ledger.show", account=ACCOUNT),
+                "audit": await operate(services, settings, "ledger.audit"),
+            }
+
+    async def _two(self, gate: Gateway, photo: Path, view: LiveView) -> list[Json]:
+        """A picture and a clip by graphs of our own: what any client does."""
+        return await asyncio.gather(*(self._graph(gate, name, photo, view) for name in SAMPLES))
+
+    async def _graph(self, gate: Gateway, name: str, photo: Path, view: LiveView) -> Json:
+        asset = await gate.upload(photo)
+        graph = with_assets(sample(name), {PHOTO_PLACE: asset})
+        submitting = gate.submit(graph, key=str(uuid.uuid4()), lane=None)
+        job = await finish(gate, submitting, heard=view.job(name))
+        return {"name": name, "outputs": await self._fetched(gate, job)}
+
+    async def _samples(self, gate: Gateway, photo: Path, view: LiveView) -> list[Json]:
+        """The sample in the style asked for, or in every style it has."""
+        assert self.workflow is not None  # noqa: S101 - asked by `_play`
+        entry = await gate.workflow(self.workflow)
+        styles = [self.style] if self.style else [one["name"] for one in entry["styles"]] or [None]
+        return [await self._ordered(gate, entry, style, photo, view) for style in styles]
+
+    async def _ordered(
+        self, gate: Gateway, entry: Json, style: str | None, photo: Path, view: LiveView
+    ) -> Json:
+        label = style or str(entry["name"])
+        inputs = {one["name"]: (await gate.upload(photo))["id"] for one in entry["inputs"]}
+        order: Json = {"style": style, "inputs": inputs}
+        quoted = await gate.quote(entry["name"], order)
+        submitting = gate.order(entry["name"], order, key=str(uuid.uuid4()))
+        job = await finish(gate, submitting, heard=view.job(label))
+        return {"name": label, "price": quoted["charged"], "outputs": await self._fetched(gate, job)}
+
+    async def _fetched(self, gate: Gateway, job: Json) -> list[str]:
+        return [str(await gate.download(output, self.out)) for output in job["outputs"]]
 
 
 def _photo(out: Path) -> Path:
@@ -144,18 +214,12 @@ def _photo(out: Path) -> Path:
     return path
 
 
-async def _one(gate: Gateway, name: str, photo: Path, out: Path, view: LiveView) -> list[Path]:
-    """Upload, submit, follow, download: what any client does."""
-    asset = await gate.upload(photo)
-    graph = with_assets(sample(name), {PHOTO_PLACE: asset})
-    job = await finish(gate, graph, lane=None, heard=view.job(name))
-    return [await gate.download(output, out) for output in job["outputs"]]
-
-
 def _report(done: Json) -> None:
     say("")
-    for path in done["outputs"]:
-        say(f"Made {path}")
+    for job in done["jobs"]:
+        cost = f" ({job['name']}, {job['price'] or 'free'})" if "price" in job else ""
+        for path in job["outputs"]:
+            say(f"Made {path}{cost}")
     ledger = done["ledger"]
     say(f"Credits before: {done['available_before']}, after: {ledger['available']}")
     show_entries(ledger)

@@ -34,7 +34,7 @@ MEANINGS: Final[dict[Exit, str]] = {
     Exit.OUT_OF_REACH: "the gateway or a server does not answer; the message says whether to look first",
     Exit.JOB_FAILED: "`run`, `demo`: the job failed, was canceled or expired; its credits came back",
     Exit.NOT_BALANCED: "`ledger audit`, `restore`, `demo`: the books do not balance",
-    Exit.FAULTS: "`doctor` found at least one fault",
+    Exit.FAULTS: "`doctor`, `workflows check` found at least one fault",
     Exit.INTERRUPTED: "ended by Ctrl-C",
 }
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
 
@@ -67,13 +68,26 @@ class Gateway:
 
     async def submit(self, graph: Mapping[str, Any], *, key: str, lane: str | None) -> Json:
         """Submit under an Idempotency-Key, so that one submission can never become two jobs."""
+        return await self._submitted(
+            "/api/v2/jobs", {"workflow": dict(graph)}, key, {"lane": lane} if lane else {}
+        )
+
+    async def workflow(self, name: str) -> Json:
+        """What may be chosen of a workflow of the catalogue."""
+        return await self._json("GET", f"/gate/v1/workflows/{quote(name, safe='')}")
+
+    async def quote(self, name: str, order: Json) -> Json:
+        """What an order would cost now."""
+        return await self._json("POST", f"/gate/v1/workflows/{quote(name, safe='')}/quote", json=order)
+
+    async def order(self, name: str, order: Json, *, key: str) -> Json:
+        """Order a job of the catalogue, under an Idempotency-Key as `submit`."""
+        return await self._submitted(f"/gate/v1/workflows/{quote(name, safe='')}/jobs", order, key, {})
+
+    async def _submitted(self, path: str, body: Json, key: str, params: Mapping[str, str]) -> Json:
         try:
             return await self._json(
-                "POST",
-                "/api/v2/jobs",
-                json={"workflow": dict(graph)},
-                headers={"Idempotency-Key": key},
-                params={"lane": lane} if lane else {},
+                "POST", path, json=body, headers={"Idempotency-Key": key}, params=dict(params)
             )
         except CommandError as error:
             if error.code != "out_of_reach":

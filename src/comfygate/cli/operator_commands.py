@@ -55,6 +55,21 @@ def accounts_list(ctx: typer.Context, as_json: AsJson = False) -> None:
     )
 
 
+@accounts.command("tier", epilog=example("comfygate accounts tier ann vip"))
+def accounts_tier(
+    ctx: typer.Context,
+    account: Account,
+    tier: Annotated[str, typer.Argument(metavar="TIER", help="A tier of the settings.")],
+    as_json: AsJson = False,
+) -> None:
+    """Move an account to another tier. Jobs it has already keep their places and prices."""
+    answer = ask(ctx, "accounts.tier", account=account, tier=tier)
+    if as_json:
+        print_json(answer)
+    else:
+        say(f"{answer['name']} is {answer['tier']}.")
+
+
 @keys.command("add", epilog=example("comfygate keys add ann"))
 def keys_add(ctx: typer.Context, account: Account, as_json: AsJson = False) -> None:
     """Make one more API key for an account. It is printed this once; earlier keys stay good."""

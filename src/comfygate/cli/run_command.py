@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -53,7 +53,7 @@ def run_graph(
     Exit code 7 if the job does not succeed; its credits are then refunded.
     """
     settings = quiet_settings(ctx)
-    where, key = _address(settings, url), _key(api_key)
+    where, key = address(settings, url), key_of(api_key)
     parsed = read_graph(_load(graph), str(graph))
     chosen = assign(parsed, settings.file_inputs, parse_given(parsed, inputs or []))
 
@@ -64,14 +64,16 @@ def run_graph(
                 assets[path] = await gate.upload(path)
             filled = with_assets(parsed.raw, {place: assets[path] for place, path in chosen.items()})
             with live_view() as view:
-                job = await finish(gate, filled, lane=lane, heard=view.job(graph.stem))
+                submitting = gate.submit(filled, key=str(uuid.uuid4()), lane=lane)
+                job = await finish(gate, submitting, heard=view.job(graph.stem))
             paths = [await gate.download(output, out) for output in job["outputs"]]
             return {"job": job, "paths": [str(path) for path in paths], "account": await gate.account()}
 
-    _report(run(ctx, work), as_json=as_json)
+    report(run(ctx, work), as_json=as_json)
 
 
-def _report(done: Mapping[str, Any], *, as_json: bool) -> None:
+def report(done: Mapping[str, Any], *, as_json: bool) -> None:
+    """What a job made, and what is left of the credits."""
     job, account = done["job"], done["account"]
     if as_json:
         print_json(
@@ -90,13 +92,13 @@ def _report(done: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 async def finish(
-    gate: Gateway, graph: Mapping[str, Any], *, lane: str | None, heard: Callable[[Event], None]
+    gate: Gateway, submission: Coroutine[Any, Any, dict[str, Any]], *, heard: Callable[[Event], None]
 ) -> dict[str, Any]:
     """Submit and follow to the end; the job. Raises CommandError `job_failed` unless it succeeded.
 
     When this is cancelled the job is asked to be canceled too, even if its acceptance is not known yet.
     """
-    submitting = asyncio.ensure_future(gate.submit(graph, key=str(uuid.uuid4()), lane=lane))
+    submitting = asyncio.ensure_future(submission)
     try:
         # Shielded: a request that is on its way is accepted and paid whether its answer is awaited or not.
         accepted = await asyncio.shield(submitting)
@@ -147,7 +149,8 @@ def _load(path: Path) -> Any:
         raise CommandError("invalid_workflow", f"GRAPH {path} is not JSON: {error}") from error
 
 
-def _address(settings: Settings, url: str | None) -> str:
+def address(settings: Settings, url: str | None) -> str:
+    """The gateway that was named, else the one that runs from this base directory. Raises CommandError."""
     if url:
         return url
     found = control_file.read(settings.data_path)
@@ -159,7 +162,8 @@ def _address(settings: Settings, url: str | None) -> str:
     return found.url
 
 
-def _key(api_key: str | None) -> str:
+def key_of(api_key: str | None) -> str:
+    """The API key that was given. Raises CommandError with the way to one."""
     if api_key:
         return api_key
     raise CommandError(

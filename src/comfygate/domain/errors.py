@@ -18,10 +18,12 @@ GateError
 │   └── BlobNotFound
 ├── Busy                        try again later; carries retry_after_seconds
 │   ├── QueueFull
+│   ├── RateLimited             more requests a minute than the account's tier may send
 │   └── TooManyStreams
 ├── InsufficientCredits
 ├── ServerTrouble               a ComfyUI, the store or the disk failed us
-│   └── StoreTrouble            the database does not answer, or cannot write
+│   ├── StoreTrouble            the database does not answer, or cannot write
+│   └── WorkflowUnusable        a workflow of the catalogue breaks its own rules: the operator's to correct
 ├── LedgerViolation             a money rule was about to be broken: our bug, nothing was written
 └── SettingsError               the configuration cannot be used
 """
@@ -163,6 +165,12 @@ class QueueFull(Busy):
     """The lane or the account has as many jobs queued as it may."""
 
 
+class RateLimited(Busy):
+    """The account sends more requests a minute than its tier may."""
+
+    code = "rate_limited"
+
+
 class TooManyStreams(Busy):
     """The account has as many live event streams open as it may."""
 
@@ -188,6 +196,10 @@ class StoreTrouble(ServerTrouble):
     """The database cannot be reached or cannot write now; nothing is known of what was being written."""
 
     next_step = "Try again in a few seconds."
+
+
+class WorkflowUnusable(ServerTrouble):
+    """A workflow of the catalogue breaks its own rules for these values, its price formula say."""
 
 
 class LedgerViolation(GateError):

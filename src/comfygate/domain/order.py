@@ -7,9 +7,10 @@ stood.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from comfygate.domain.errors import SettingsError
+from comfygate.domain.formula import PRICE_MAX
 
 POSITION_TAKEN = 0
 """The position shown while a server has taken the job and has not begun it."""
@@ -17,11 +18,26 @@ POSITION_TAKEN = 0
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """What a tier means for order and limits. `priority`: lower runs first."""
+    """What a tier means for order, limits and prices. `priority`: lower runs first.
+
+    Of the jobs whose price is at most `free_price_max` credits, `free_jobs_daily` a day (UTC) are free; the
+    others cost `discount_percent` less. `raw_graphs`: whether its accounts may send graphs of their own.
+    """
 
     name: str
     priority: int
     jobs_queued_max: int
+    priorities: Mapping[str, int] = field(default_factory=dict)
+    """Other priorities in the lanes named here."""
+    requests_per_minute: int | None = None
+    free_jobs_daily: int = 0
+    free_price_max: int = PRICE_MAX
+    discount_percent: int = 0
+    raw_graphs: bool = True
+
+    def priority_in(self, lane: str) -> int:
+        """Its place in that lane's order."""
+        return self.priorities.get(lane, self.priority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import math
 import secrets
 from dataclasses import dataclass
 
 from comfygate.domain.credits import CREDITS_MAX
-from comfygate.domain.errors import Forbidden, InvalidRequest, Unauthorized
+from comfygate.domain.errors import Forbidden, InvalidRequest, RateLimited, Unauthorized
 from comfygate.domain.job import JobState
 from comfygate.domain.order import tier_named
 from comfygate.gate.context import Context
@@ -50,9 +52,7 @@ async def add_account(ctx: Context, name: str, *, tier: str = "regular", credits
             f"name must have 1 to {NAME_CHARS_MAX} printable characters and no space at its ends",
             details={"field": "name"},
         )
-    if tier not in ctx.rules.tiers:
-        known = ", ".join(sorted(ctx.rules.tiers))
-        raise InvalidRequest(f"tier is {tier!r}: it must be one of {known}", details={"field": "tier"})
+    _check_tier(ctx, tier)
     if not 0 <= credits <= CREDITS_MAX:
         raise InvalidRequest(
             f"credits is {credits}: it must be from 0 to {CREDITS_MAX}", details={"field": "credits"}
@@ -62,6 +62,21 @@ async def add_account(ctx: Context, name: str, *, tier: str = "regular", credits
         accounts_store.add_account, ctx.new_id(), name, tier, digest_of(key), credits, ctx.now_ms()
     )
     return NewAccount(account, key)
+
+
+def _check_tier(ctx: Context, tier: str) -> None:
+    if tier not in ctx.rules.tiers:
+        known = ", ".join(sorted(ctx.rules.tiers))
+        raise InvalidRequest(f"tier is {tier!r}: it must be one of {known}", details={"field": "tier"})
+
+
+async def set_tier(ctx: Context, account: str, tier: str) -> AccountRow:
+    """Move an account, given by id or name, to another tier. Jobs it has keep their places and prices.
+
+    Raises NotFound and InvalidRequest.
+    """
+    _check_tier(ctx, tier)
+    return await ctx.store.run(accounts_store.set_tier, account, tier)
 
 
 async def add_key(ctx: Context, account: str) -> NewAccount:
@@ -77,13 +92,32 @@ def _add_key(conn: Connection, account: str, digest: str, now_ms: int) -> Accoun
 
 
 async def authenticate(ctx: Context, api_key: str) -> AccountRow:
-    """The account a key belongs to. Raises Unauthorized, and Forbidden when the account is disabled."""
+    """The account a key belongs to; the request counts towards its tier's requests a minute.
+
+    Raises Unauthorized, Forbidden when the account is disabled, and RateLimited.
+    """
     account = await ctx.store.read(accounts_store.account_of_key, digest_of(api_key))
     if account is None:
         raise Unauthorized("this API key is not valid")
     if account.disabled_at_ms is not None:
         raise Forbidden("this account is disabled")
+    _keep_pace(ctx, account)
     return account
+
+
+def _keep_pace(ctx: Context, account: AccountRow) -> None:
+    tier = ctx.rules.tiers.get(account.tier)
+    if tier is None or tier.requests_per_minute is None:
+        return
+    now = asyncio.get_running_loop().time()
+    wait = ctx.pace.wait_seconds(account.id, tier.requests_per_minute, now)
+    if wait > 0:
+        raise RateLimited(
+            f"this account sends more than {tier.requests_per_minute} requests a minute, the most that tier"
+            f" {tier.name} may; the next one may come in {math.ceil(wait)} s",
+            details={"limit": "requests_per_minute", "value": tier.requests_per_minute},
+            retry_after_seconds=math.ceil(wait),
+        )
 
 
 async def get_account(ctx: Context, account: str) -> AccountRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 from comfygate.assets.blobs import StoredBlob
 from comfygate.assets.sniff import output_kind, sniff
@@ -14,14 +14,24 @@ from comfygate.store.rows import BlobRow, NewOutput
 
 
 async def collect(
-    ctx: Context, client: ComfyClient, record: HistoryRecord, keep: Callable[[NewOutput], None]
+    ctx: Context,
+    client: ComfyClient,
+    record: HistoryRecord,
+    keep: Callable[[NewOutput], None],
+    *,
+    only: Collection[str] = (),
 ) -> None:
-    """Stream every output into storage and hand each to `keep` as it lands.
+    """Stream every output into storage and hand each to `keep` as it lands; of the nodes `only`, if any.
 
     Raises PayloadTooLarge for too many or too large outputs, and the client's errors. What was kept until
     then is the caller's to throw away.
     """
-    wanted = [(node_id, output) for node_id, outputs in record.outputs.items() for output in outputs]
+    wanted = [
+        (node_id, output)
+        for node_id, outputs in record.outputs.items()
+        if not only or node_id in only
+        for output in outputs
+    ]
     if len(wanted) > ctx.rules.limits.outputs_max:
         raise PayloadTooLarge(
             f"the job made {len(wanted)} outputs; the limit is {ctx.rules.limits.outputs_max}",

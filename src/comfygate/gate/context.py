@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from comfygate.assets.blobs import BlobStore
 from comfygate.domain.graph import NodeClass
 from comfygate.domain.health import ServerState
+from comfygate.domain.pace import Pace
+from comfygate.gate.catalogue import Shelf, no_workflows
 from comfygate.gate.live import Live
 from comfygate.gate.rules import Rules
 from comfygate.store.engine import Store
@@ -140,11 +142,13 @@ class Context:
     new_id: Callable[[], str]
     owner: str
     live: Live
+    shelf: Shelf = field(default_factory=no_workflows)
     listen_url: str | None = field(default=None, repr=False)
     """Where replicas call to each other; None where there can be no other."""
     bells: Bells = field(default_factory=Bells)
     lease: Lease = field(default_factory=Lease)
     fleet: Fleet = field(default_factory=Fleet)
+    pace: Pace = field(default_factory=Pace)
     cancels: dict[str, asyncio.Event] = field(default_factory=dict)
     secrets_of_jobs: dict[str, Mapping[str, str]] = field(default_factory=dict)
 

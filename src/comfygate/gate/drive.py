@@ -212,7 +212,8 @@ async def _conclude(run: Run, record: HistoryRecord) -> Outcome:
     if record.status == "interrupted" and run.cancel.is_set():
         return Canceled()
     graph = run.graph()
-    expected = expected_outputs(graph, run.ctx.rules.output_nodes)
+    wanted = frozenset(run.attempt.deliver)
+    expected = wanted or expected_outputs(graph, run.ctx.rules.output_nodes)
     classes = run.ctx.fleet.classes.get(run.link.name, {})
     outputs = {
         n.id for n in graph.nodes.values() if n.class_type in classes and classes[n.class_type].is_output
@@ -227,7 +228,7 @@ async def _conclude(run: Run, record: HistoryRecord) -> Outcome:
 async def _fetch(run: Run, record: HistoryRecord) -> Outcome:
     for tries in itertools.count(1):
         try:
-            await collect(run.ctx, run.link.client, record, run.kept.append)
+            await collect(run.ctx, run.link.client, record, run.kept.append, only=run.attempt.deliver)
         except PayloadTooLarge as error:
             return Failed(JobError("output_too_large", error.message), error.message, Blame.POLICY)
         except (ServerUnreachable, OutputUnavailable, ServerTrouble) as error:

@@ -29,6 +29,7 @@ from comfygate.gate.fleet_control import (
 from comfygate.gate.server_loop import lease_name
 from comfygate.gate.views import JobView
 from comfygate.gate.why import jobs_why
+from comfygate.gate.workflow_views import workflows_list, workflows_show
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
 from comfygate.store import ledger
@@ -53,6 +54,11 @@ async def accounts_add(ctx: Context, name: str, tier: str = "regular", credits: 
 async def accounts_list(ctx: Context) -> Json:
     """All accounts with their credits."""
     return {"accounts": [_account(account) for account in await accounts.list_accounts(ctx)]}
+
+
+async def accounts_tier(ctx: Context, account: str, tier: str) -> Json:
+    """Move an account to another tier; what it submits from now on goes by it."""
+    return _account(await accounts.set_tier(ctx, account, tier))
 
 
 async def keys_add(ctx: Context, account: str) -> Json:
@@ -162,6 +168,7 @@ async def jobs_retry(ctx: Context, job: str) -> Json:
 OPERATIONS: Mapping[str, Operation] = {
     "accounts.add": accounts_add,
     "accounts.list": accounts_list,
+    "accounts.tier": accounts_tier,
     "audit.list": audit_list,
     "credits.grant": credits_grant,
     "jobs.cancel": jobs_cancel,
@@ -180,13 +187,15 @@ OPERATIONS: Mapping[str, Operation] = {
     "servers.list": servers_list,
     "servers.remove": servers_remove,
     "servers.resume": servers_resume,
+    "workflows.list": workflows_list,
+    "workflows.show": workflows_show,
 }
 
 
 CHANGING = frozenset(
     {
-        "accounts.add", "credits.grant", "jobs.cancel", "jobs.retry", "keys.add", "lanes.pause",
-        "lanes.resume", "servers.add", "servers.drain", "servers.remove", "servers.resume",
+        "accounts.add", "accounts.tier", "credits.grant", "jobs.cancel", "jobs.retry", "keys.add",
+        "lanes.pause", "lanes.resume", "servers.add", "servers.drain", "servers.remove", "servers.resume",
     }
 )  # fmt: skip
 """Operations that change something: each call of one is recorded. The others only read."""
@@ -250,6 +259,8 @@ def job_json(view: JobView) -> Json:
         "queue_position": view.position,
         "attempt": job.attempt,
         "price": job.price,
+        "workflow": job.workflow_name or None,
+        "style": job.style or None,
         "retry_of": job.retry_of,
         "hold": job.hold.value,
         "error": job.error.to_json() if job.error else None,

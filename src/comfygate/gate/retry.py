@@ -1,4 +1,4 @@
-"""Runs a job once more that ended without success: as a new job, paid anew at today's price."""
+"""Runs a job once more that ended without success: as a new job, paid anew with today's discount."""
 
 from __future__ import annotations
 
@@ -36,13 +36,16 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
         lane=lane.name,
         graph=jobs_store.get_graph(conn, ended.id),
         inputs=jobs_store.inputs_of(conn, ended.id),
-        price=lane.price,
+        price=lane.price if ended.base_price is None else ended.base_price,
         depth_max=lane.depth_max,
         now_ms=now_ms,
         queue_deadline_at_ms=now_ms + lane.queue_seconds_max * 1000,
         expires_at_ms=now_ms + (lane.queue_seconds_max + ctx.rules.results_seconds) * 1000,
         workflow=ended.workflow,
         retry_of=ended.id,
+        workflow_name=ended.workflow_name,
+        style=ended.style,
+        deliver=ended.deliver,
     )
     job = jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds)
     return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)

@@ -34,6 +34,7 @@ class Rules:
     tiers: Mapping[str, Tier]
     output_nodes: Mapping[str, str]
     file_inputs: Mapping[str, Sequence[str]]
+    node_prices: Mapping[str, int] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     submit: SubmitPolicy = field(default_factory=SubmitPolicy)
     health: HealthLimits = field(default_factory=HealthLimits)

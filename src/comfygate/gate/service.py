@@ -65,6 +65,7 @@ async def running(ctx: Context, connect: Connect, *, dispatch: bool = True) -> A
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "relay": lambda: relay(ctx, service.subscribers, across.told),
         "janitor": lambda: keep_house(ctx),
+        "catalogue": ctx.shelf.keep,
         **{f"positions {lane}": partial(tell_positions, ctx, lane) for lane in ctx.rules.lanes},
     }
     if dispatch:

@@ -31,6 +31,17 @@ IDEMPOTENCY_KEY_CHARS_MAX = 255
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """What the catalogue says of a submission that was ordered from it: see `NewJob`."""
+
+    workflow: str
+    style: str
+    price: int
+    tiers: tuple[frozenset[str], ...] = ()
+    deliver: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Submission:
     """What a caller asks for. `lane` overrides what the graph's save nodes say.
 
@@ -42,6 +53,7 @@ class Submission:
     lane: str | None = None
     idempotency_key: str | None = None
     extra_data: Mapping[str, str] | None = None
+    listed: Listed | None = None
 
 
 async def submit(ctx: Context, wanted: Submission) -> JobView:
@@ -69,7 +81,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
             f"workflow takes {len(references)} input files; the limit is {rules.limits.inputs_max}",
             details={"limit": "inputs_max"},
         )
-    new = _new_job(ctx, wanted, lane, text, workflow_digest(graph))
+    new = _new_job(ctx, wanted, lane, text, graph)
     if wanted.extra_data:
         ctx.secrets_of_jobs[new.id] = dict(wanted.extra_data)
     try:
@@ -98,29 +110,39 @@ def _encoded(workflow: object) -> str:
     return text
 
 
-def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str, workflow: str) -> NewJob:
+def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str, graph: Graph) -> NewJob:
     key = wanted.idempotency_key
     if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS_MAX and key.isprintable()):
         raise InvalidRequest(
             f"Idempotency-Key must have 1 to {IDEMPOTENCY_KEY_CHARS_MAX} printable characters",
             details={"field": "Idempotency-Key"},
         )
-    now_ms = ctx.now_ms()
+    now_ms, listed = ctx.now_ms(), wanted.listed
     return NewJob(
         id=ctx.new_id(),
         account_id=wanted.account_id,
         lane=lane.name,
         graph=text,
         inputs=(),
-        price=lane.price,
+        price=listed.price if listed else raw_price(ctx, lane, graph),
         depth_max=lane.depth_max,
         now_ms=now_ms,
         queue_deadline_at_ms=now_ms + lane.queue_seconds_max * 1000,
         expires_at_ms=now_ms + (lane.queue_seconds_max + ctx.rules.results_seconds) * 1000,
         idempotency_key=key,
-        workflow=workflow,
+        workflow=workflow_digest(graph),
+        workflow_name=listed.workflow if listed else "",
+        style=listed.style if listed else "",
+        tiers=listed.tiers if listed else (),
+        raw=listed is None,
+        deliver=listed.deliver if listed else (),
         request_hash=hashlib.sha256(f"{lane.name}\n{text}".encode()).hexdigest(),
     )
+
+
+def raw_price(ctx: Context, lane: Lane, graph: Graph) -> int:
+    """What a graph of the caller's own costs: its lane's price, and what the settings add for its nodes."""
+    return lane.price + sum(ctx.rules.node_prices.get(node.class_type, 0) for node in graph.nodes.values())
 
 
 def _lane(ctx: Context, graph: Graph, asked: str | None) -> Lane:

@@ -141,6 +141,10 @@ class Settings(BaseSettings):
     file_inputs: Mapping[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Node classes that load a file, and their fields that name one."
     )
+    node_prices: Mapping[str, Annotated[int, Field(ge=0, le=1_000_000_000)]] = Field(
+        default_factory=dict,
+        description="Credits that each node of a class adds to the price of a graph that an account sends.",
+    )
     comfy: ComfySettings = Field(
         default_factory=ComfySettings, description="How ComfyUI servers are talked to."
     )
@@ -208,6 +212,12 @@ class Settings(BaseSettings):
                     f"output_nodes.{node} names lane {lane!r}, which is none of {', '.join(self.lanes)};"
                     f" name one of these, or take the node out with {node} = false"
                 )
+                raise ValueError(message)
+        for name, tier in self.tiers.items():
+            unknown = sorted(tier.priorities.keys() - self.lanes.keys())
+            if unknown:
+                known = ", ".join(self.lanes)
+                message = f"tiers.{name}.priorities names lane {unknown[0]!r}, which is none of {known}"
                 raise ValueError(message)
         return self
 

@@ -86,6 +86,25 @@ class TierSettings(Part):
         le=1_000_000,
         description="Jobs one account of this tier may have waiting at once, all lanes.",
     )
+    priorities: Mapping[LaneName, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
+        default_factory=dict, description="Other priorities in single lanes, by the lane's name."
+    )
+    requests_per_minute: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Requests an account may send over HTTP in a minute; each process counts its own.",
+    )
+    free_jobs_daily: int = Field(
+        0, ge=0, le=1_000_000, description="Jobs a day (UTC) that cost an account nothing."
+    )
+    free_price_max: int = Field(
+        1_000_000_000, ge=1, le=1_000_000_000, description="Dearest job that may be one of them, in credits."
+    )
+    discount_percent: int = Field(0, ge=0, le=100, description="Percent off every price, rounded down.")
+    raw_graphs: bool = Field(
+        True, description="Whether accounts may send graphs of their own, not only the catalogue's workflows."
+    )
 
 
 class ServerSecret(Part):

@@ -58,6 +58,13 @@ def get_account(conn: Connection, id_or_name: str) -> AccountRow:
     return _account(row)
 
 
+def set_tier(conn: Connection, id_or_name: str, tier: str) -> AccountRow:
+    """Move an account to a tier. Raises NotFound."""
+    found = get_account(conn, id_or_name)
+    conn.execute(update(accounts).where(accounts.c.id == found.id).values(tier=tier))
+    return get_account(conn, found.id)
+
+
 def list_accounts(conn: Connection) -> list[AccountRow]:
     """All accounts, by name."""
     return [_account(row) for row in conn.execute(select(accounts).order_by(accounts.c.name))]

@@ -157,6 +157,14 @@ def assets_by_id(conn: Connection, ids: Sequence[str]) -> dict[str, AssetRow]:
     return {row.id: _asset(row) for row in conn.execute(_SELECT.where(assets.c.id.in_(ids)))}
 
 
+def owned_assets(conn: Connection, account_id: str, ids: Sequence[str], now_ms: int) -> dict[str, AssetRow]:
+    """Those of these assets that are the account's and have not expired, by id."""
+    mine = _SELECT.where(
+        assets.c.id.in_(ids), assets.c.account_id == account_id, assets.c.expires_at_ms > now_ms
+    )
+    return {row.id: _asset(row) for row in conn.execute(mine)}
+
+
 def extend(conn: Connection, asset_id: str, expires_at_ms: int) -> None:
     """Keep the asset at least until the given time; never shorter."""
     conn.execute(

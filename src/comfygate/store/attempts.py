@@ -97,6 +97,7 @@ def _claimed(
         adopted=adopted,
         workflow=job.workflow,
         usual_ms=usual_run_ms(conn, job.workflow),
+        deliver=job.deliver,
     )
 
 

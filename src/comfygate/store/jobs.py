@@ -19,6 +19,7 @@ from comfygate.domain.errors import (
 )
 from comfygate.domain.job import JobError, JobState
 from comfygate.domain.order import Tier, tier_named
+from comfygate.domain.pricing import Charge, charge, day_of, may_be_free
 from comfygate.store import ledger
 from comfygate.store.accounts import get_account
 from comfygate.store.outbox import tell
@@ -29,9 +30,9 @@ from comfygate.store.tables import IS_QUEUED, accounts, assets, idempotency_keys
 def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency_seconds: int) -> JobRow:
     """Accept a job: limits, key, price, hold, row with its ticket, outbox; all of it or nothing.
 
-    Raises Forbidden (disabled account), IdempotencyKeyReuse, QueueFull (account or lane), MissingAsset (an
-    input is not the account's, or has expired) and InsufficientCredits. After any of them the idempotency
-    key is free again.
+    Raises Forbidden (disabled account, or its tier), IdempotencyKeyReuse, QueueFull (account or lane),
+    MissingAsset (an input is not the account's, or has expired) and InsufficientCredits. After any of them
+    the idempotency key is free again.
     """
     # One submission of an account at a time: what it counts below stays true until it commits.
     conn.execute(select(accounts.c.id).where(accounts.c.id == new.account_id).with_for_update(key_share=True))
@@ -49,24 +50,31 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
             new.now_ms,
             idempotency_seconds,
         )
+    _check_tier(new, tier)
     _check_room(conn, new, tier)
     _check_inputs(conn, new)
-    if new.price:
-        ledger.debit(conn, new.account_id, new.price)
+    cost = charge_of(conn, new.account_id, new.price, tier, new.now_ms)
+    if cost.charged:
+        ledger.debit(conn, new.account_id, cost.charged)
     conn.execute(
         insert(jobs).values(
             id=new.id,
             account_id=new.account_id,
             lane=new.lane,
-            priority=tier.priority,
+            priority=tier.priority_in(new.lane),
             state=JobState.QUEUED.value,
-            price=new.price,
-            hold=(HoldState.PLACED if new.price else HoldState.NONE).value,
+            price=cost.charged,
+            base_price=new.price,
+            free_day=day_of(new.now_ms) if cost.free else None,
+            hold=(HoldState.PLACED if cost.charged else HoldState.NONE).value,
             created_at_ms=new.now_ms,
             queue_deadline_at_ms=new.queue_deadline_at_ms,
             expires_at_ms=new.expires_at_ms,
             workflow=new.workflow,
             retry_of=new.retry_of,
+            workflow_name=new.workflow_name,
+            style=new.style,
+            deliver=json.dumps(list(new.deliver)),
         )
     )
     conn.execute(insert(job_graphs).values(job_id=new.id, graph=new.graph))
@@ -84,11 +92,42 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
                 for position, item in enumerate(new.inputs)
             ],
         )
-    if new.price:
-        ledger.record_hold(conn, new.account_id, new.id, new.price, new.now_ms)
+    if cost.charged:
+        ledger.record_hold(conn, new.account_id, new.id, cost.charged, new.now_ms)
     job = get_job(conn, new.id)
-    tell(conn, job, "job.queued", {"price": new.price}, new.now_ms)
+    tell(conn, job, "job.queued", {"price": cost.charged}, new.now_ms)
     return job
+
+
+def charge_of(conn: Connection, account_id: str, price: int, tier: Tier, now_ms: int) -> Charge:
+    """What a job of this price would cost the account now.
+
+    Of the day's free jobs those count that are open or succeeded: one that came to nothing is given back.
+    """
+    used = 0
+    if may_be_free(price, tier):
+        today = select(func.count()).where(
+            jobs.c.account_id == account_id,
+            jobs.c.free_day == day_of(now_ms),
+            jobs.c.state.not_in(["failed", "canceled", "expired"]),
+        )
+        used = conn.execute(today).scalar_one()
+    return charge(price, tier, used)
+
+
+def _check_tier(new: NewJob, tier: Tier) -> None:
+    if new.raw and not tier.raw_graphs:
+        raise Forbidden(
+            f"accounts of tier {tier.name} may not send graphs of their own; order from the catalogue",
+            details={"limit": "raw_graphs", "value": False},
+        )
+    for wanted in new.tiers:
+        if tier.name not in wanted:
+            what = f"workflow {new.workflow_name}" + (f" in style {new.style}" if new.style else "")
+            raise Forbidden(
+                f"{what} is for {' and '.join(sorted(wanted))} only, and this account is {tier.name}",
+                details={"limit": "tiers", "value": sorted(wanted)},
+            )
 
 
 def claim_key(
@@ -197,6 +236,10 @@ def job_row(row: Row[tuple[object, ...]]) -> JobRow:
         expires_at_ms=row.expires_at_ms,
         workflow=row.workflow,
         retry_of=row.retry_of,
+        workflow_name=row.workflow_name,
+        style=row.style,
+        base_price=row.base_price,
+        deliver=tuple(json.loads(row.deliver)),
     )
 
 

@@ -45,7 +45,12 @@ class JobInput:
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """A checked submission, ready to be written. `graph` is JSON text, verbatim. Times in ms since 1970."""
+    """A checked submission, ready to be written. `graph` is JSON text, verbatim. Times in ms since 1970.
+
+    `price` is before the tier's discount. Only accounts of a tier that stands in each of `tiers` may submit
+    it; `raw` says that the graph is the caller's own. `deliver`: ids of the nodes whose outputs are wanted,
+    all of them if empty.
+    """
 
     id: str
     account_id: str
@@ -61,11 +66,16 @@ class NewJob:
     request_hash: str = ""
     workflow: str = ""
     retry_of: str | None = None
+    workflow_name: str = ""
+    style: str = ""
+    tiers: tuple[frozenset[str], ...] = ()
+    raw: bool = False
+    deliver: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as it stands."""
+    """A job as it stands. `price` is what it costs its account, `base_price` that without discount."""
 
     ticket: int
     id: str
@@ -84,6 +94,10 @@ class JobRow:
     expires_at_ms: int
     workflow: str = ""
     retry_of: str | None = None
+    workflow_name: str = ""
+    style: str = ""
+    base_price: int | None = None
+    deliver: tuple[str, ...] = ()
 
     @property
     def fence(self) -> Fence:
@@ -106,6 +120,7 @@ class ClaimedAttempt:
     adopted: bool
     workflow: str = ""
     usual_ms: int | None = None
+    deliver: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ _moves = " OR ".join(
 )
 _of_a_job = _one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE])
 QUEUED = text("state = 'queued'")
+IS_FREE = text("free_day IS NOT NULL")
 OPEN_ATTEMPT = text("ended_at_ms IS NULL")
 ELSEWHERE = text("elsewhere")
 
@@ -182,6 +183,14 @@ jobs = Table(
     # What the graph is, whatever its values: jobs of one workflow take about as long as each other.
     Column("workflow", Text, nullable=False, server_default=""),
     Column("retry_of", Text),
+    # The catalogue's name of it and the style; empty for a graph of the caller's own.
+    Column("workflow_name", Text, nullable=False, server_default=""),
+    Column("style", Text, nullable=False, server_default=""),
+    # The price before any discount; unknown of jobs older than this column.
+    Column("base_price", BigInteger),
+    # The day (since 1970, UTC) whose allowance of free jobs it uses.
+    Column("free_day", Integer),
+    Column("deliver", Text, nullable=False, server_default="[]"),
     CheckConstraint(_one_of("state", [state.value for state in JobState]), name="state"),
     CheckConstraint(_one_of("hold", [hold.value for hold in HoldState]), name="hold"),
     CheckConstraint("price >= 0 AND (price = 0) = (hold = 'none')", name="price"),
@@ -196,6 +205,7 @@ jobs = Table(
     Index("jobs_queued_of_account", "account_id", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("jobs_past_deadline", "queue_deadline_at_ms", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("jobs_of_account", "account_id", "ticket"),
+    Index("jobs_free", "account_id", "free_day", sqlite_where=IS_FREE, postgresql_where=IS_FREE),
     sqlite_autoincrement=True,
 )
 
