@@ -39,6 +39,12 @@ FREE = QueuedFacts(lane="image", ahead=0, better=0, cap=1000, deadline_at_ms=T, 
             "no server of lane image that is up can take this job now",
         ),
         ({"servers": (replace(UP, excluded=True), replace(UP, state="suspect"))}, "next", None),
+        (
+            {"running": 2, "running_max": 2, "ahead": 3},
+            "account_limit",
+            "your account has 2 jobs running, the most that its tier may have at once",
+        ),
+        ({"running": 1, "running_max": 2}, "next", None),
         ({"paused_at_ms": T, "servers": (), "ahead": 9}, "lane_paused", "lane image is paused"),
     ],
 )

@@ -123,7 +123,7 @@ def test_a_lanes_head_costs_the_same_behind_any_backlog(crowded: World) -> None:
 
 
 def lane_head(dialect: Dialect, lane: str) -> tuple[str, object]:
-    query: Select[tuple[int, int, str]] = fit._first_in(lane, "gpu", 0)
+    query: Select[tuple[int, int, str]] = fit._first_in(lane, "gpu", 0, set(), oldest=False)
     compiled = query.compile(dialect=dialect)
     if compiled.positional:
         return str(compiled), tuple(compiled.params[name] for name in compiled.positiontup or ())

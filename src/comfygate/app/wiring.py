@@ -52,7 +52,7 @@ def rules_of(settings: Settings) -> Rules:
     given = settings.limits
     return Rules(
         lanes={
-            name: Lane(name, lane.price, lane.depth_max, lane.queue_seconds_max)
+            name: Lane(name=name, **{key: getattr(lane, key) for key in type(lane).model_fields})
             for name, lane in settings.lanes.items()
         },
         tiers={

@@ -1,7 +1,8 @@
-"""Who goes first: (priority, ticket), lower first, in each lane by itself.
+"""Who goes first: (priority, share, ticket), lower first, in each lane by itself.
 
 The ticket is given once, at submission, and kept across retries, so a job that comes back stands where it
-stood.
+stood. The share is 0 but in lanes with fair share: there it is the job's start tag of start-time fair
+queueing (Goyal, Vin and Cheng, SIGCOMM 1996), so that accounts of one priority take turns by server time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ class Tier:
     free_jobs_daily: int = 0
     free_price_max: int = PRICE_MAX
     discount_percent: int = 0
+    weight: float = 1.0
+    """Its part in lanes with fair share: twice the weight, twice the server time."""
+    jobs_running_max: int | None = None
     raw_graphs: bool = True
 
     def priority_in(self, lane: str) -> int:
@@ -48,6 +52,23 @@ class Lane:
     price: int
     depth_max: int
     queue_seconds_max: int
+    fair_share: bool = False
+    """Whether accounts of one priority take turns, by predicted server time; else their jobs go by ticket."""
+    overtakes_max: int = 0
+    """After so many starts in a row that overtook an older job, the oldest goes first. 0: never."""
+
+
+def start_tag(clock: int, last_finish: int) -> int:
+    """Where a job's turn begins: when its account's job before it ends, but never before now.
+
+    `clock` is the lane's virtual time, the start tag of what began last; all in virtual milliseconds.
+    """
+    return max(clock, last_finish)
+
+
+def virtual_cost(predicted_ms: int, weight: float) -> int:
+    """How far a job moves its account's turn: its predicted run time over the tier's weight; at least 1."""
+    return max(1, round(predicted_ms / weight))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -20,6 +20,7 @@ class Wait(StrEnum):
     NO_SERVER = "no_server"
     NO_SERVER_UP = "no_server_up"
     NO_SERVER_ABLE = "no_server_able"
+    ACCOUNT_LIMIT = "account_limit"
     IN_LINE = "in_line"
     NEXT = "next"
 
@@ -58,7 +59,7 @@ class ServerFacts:
 class QueuedFacts:
     """A queued job and its lane. `ahead` and `better` (those ahead by priority alone) are counted up to
     `cap`. The lane has had no able server since `unable_since_at_ms`; at `unable_until_at_ms` that ends the
-    job. Times in ms since 1970."""
+    job. Its account has `running` jobs on servers and may have `running_max`. Times in ms since 1970."""
 
     lane: str
     ahead: int
@@ -68,6 +69,8 @@ class QueuedFacts:
     paused_at_ms: int | None = None
     unable_since_at_ms: int | None = None
     unable_until_at_ms: int | None = None
+    running: int = 0
+    running_max: int | None = None
     servers: tuple[ServerFacts, ...] = ()
 
 
@@ -102,6 +105,8 @@ def waiting_for(facts: QueuedFacts) -> Waiting:
         until = moment(facts.unable_until_at_ms)
         lines.append(f"it expires with a refund at {until} unless a server becomes able to take it before")
     lines += [_server(server) for server in facts.servers]
+    if facts.running_max is not None and facts.running >= facts.running_max:
+        lines.append(f"its account has {_running(facts)}")
     lines.append(_line(facts))
     lines.append(f"it expires with a refund if no server took it by {moment(facts.deadline_at_ms)}")
     return Waiting(_reason(facts), tuple(lines))
@@ -117,9 +122,15 @@ def _reason(facts: QueuedFacts) -> Reason:
         return Reason(Wait.NO_SERVER_UP, f"no server of {lane} is up")
     if not any(server.up and server.fits for server in facts.servers):
         return Reason(Wait.NO_SERVER_ABLE, f"no server of {lane} that is up can take this job now")
+    if facts.running_max is not None and facts.running >= facts.running_max:
+        return Reason(Wait.ACCOUNT_LIMIT, f"your account has {_running(facts)}")
     if facts.ahead:
         return Reason(Wait.IN_LINE, f"waiting: {_count(facts.ahead, facts.cap, 'job')} ahead")
     return Reason(Wait.NEXT, "next in line for a free server")
+
+
+def _running(facts: QueuedFacts) -> str:
+    return f"{_count(facts.running, facts.running, 'job')} running, the most that its tier may have at once"
 
 
 def _line(facts: QueuedFacts) -> str:

@@ -46,6 +46,7 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
         workflow_name=ended.workflow_name,
         style=ended.style,
         deliver=ended.deliver,
+        fair_share=lane.fair_share,
     )
     job = jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds)
     return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)

@@ -51,3 +51,13 @@ class Rules:
     retry_after_seconds: int = 10
     results_seconds: int = 7 * 86_400
     uploads_seconds: int = 7 * 86_400
+
+    @property
+    def overtakes_max(self) -> Mapping[str, int]:
+        """The lanes with a bound on overtaking."""
+        return {name: lane.overtakes_max for name, lane in self.lanes.items() if lane.overtakes_max}
+
+    @property
+    def fair_lanes(self) -> frozenset[str]:
+        """The lanes with fair share."""
+        return frozenset(name for name, lane in self.lanes.items() if lane.fair_share)

@@ -248,6 +248,7 @@ class ServerLoop:
                 lease_ms=ctx.lease_ms,
                 now_ms=ctx.now_ms(),
                 under_lease=lease_name(self.server.name),
+                overtakes_max=ctx.rules.overtakes_max,
             )
         except Conflict:
             # Another attempt has the slot; perhaps not the next one.

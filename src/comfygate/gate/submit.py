@@ -136,6 +136,7 @@ def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str, graph: Gra
         tiers=listed.tiers if listed else (),
         raw=listed is None,
         deliver=listed.deliver if listed else (),
+        fair_share=lane.fair_share,
         request_hash=hashlib.sha256(f"{lane.name}\n{text}".encode()).hexdigest(),
     )
 

@@ -15,7 +15,7 @@ from comfygate.gate.live import ProgressEvent
 from comfygate.store import attempts as attempts_store
 from comfygate.store import jobs as jobs_store
 from comfygate.store import lanes as lanes_store
-from comfygate.store import whereabouts
+from comfygate.store import turns, whereabouts
 from comfygate.store.engine import Connection
 from comfygate.store.lanes import LaneRow
 from comfygate.store.rows import AttemptRow, JobRow
@@ -112,6 +112,8 @@ def _waiting(conn: Connection, ctx: Context, job: JobRow) -> Waiting:
             paused_at_ms=lane.paused_at_ms,
             unable_since_at_ms=lane.unable_since_at_ms,
             unable_until_at_ms=_unable_until(ctx, lane, job),
+            running=turns.running_of(conn, job.account_id),
+            running_max=job.running_max,
             servers=tuple(servers),
         )
     )

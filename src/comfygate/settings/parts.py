@@ -69,6 +69,17 @@ class LaneSettings(Part):
         le=365 * DAY_SECONDS,
         description="How long a job may wait before it expires and its credits are refunded, in seconds.",
     )
+    fair_share: bool = Field(
+        False,
+        description="Whether accounts of one priority take turns by predicted server time, instead of first"
+        " come, first served.",
+    )
+    overtakes_max: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="After so many starts in a row that overtook an older job, that goes first; 0: never.",
+    )
 
 
 class TierSettings(Part):
@@ -100,6 +111,12 @@ class TierSettings(Part):
     )
     free_price_max: int = Field(
         1_000_000_000, ge=1, le=1_000_000_000, description="Dearest job that may be one of them, in credits."
+    )
+    jobs_running_max: int | None = Field(
+        None, ge=1, le=1_000_000, description="Jobs one account may have on servers at once; the others wait."
+    )
+    weight: float = Field(
+        1.0, ge=0.001, le=1000, description="Its part of the server time in lanes with fair_share."
     )
     discount_percent: int = Field(0, ge=0, le=100, description="Percent off every price, rounded down.")
     raw_graphs: bool = Field(

@@ -3,36 +3,63 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, Row, delete, exists, insert, select
 
+from comfygate.store import turns
 from comfygate.store.rows import JobRow
 from comfygate.store.tables import ELSEWHERE, IS_QUEUED, attempts, jobs, lanes, pair_quarantines, servers
 
 
 def first_for(
-    conn: Connection, server: str, of_lanes: Sequence[str], now_ms: int
+    conn: Connection,
+    server: str,
+    of_lanes: Sequence[str],
+    now_ms: int,
+    overtakes_max: Mapping[str, int] | None = None,
 ) -> Row[tuple[int, int, str]] | None:
     """The best of the lanes' first jobs that this server may run. Only the winner is locked, so no other
     lane's head is skipped.
 
-    A lane whose queued jobs are all being taken by others is passed over for the next best.
+    A lane whose queued jobs are all being taken by others is passed over for the next best. In a lane with
+    a bound on overtaking that is reached, the oldest job comes before all else. An account that has as many
+    jobs on servers as it may has no job here.
     """
-    heads: list[tuple[int, int, str]] = []
+    full: set[str] = set()
+    while True:
+        taken = _best(conn, server, of_lanes, now_ms, overtakes_max or {}, full)
+        if taken is None or taken.running_max is None:
+            return taken
+        if turns.may_begin(conn, taken.account_id, taken.running_max):
+            return taken
+        full.add(taken.account_id)
+
+
+def _best(
+    conn: Connection,
+    server: str,
+    of_lanes: Sequence[str],
+    now_ms: int,
+    overtakes_max: Mapping[str, int],
+    full: set[str],
+) -> Row[tuple[int, int, str]] | None:
+    heads: list[tuple[int, int, int, str]] = []
     for lane in of_lanes:
-        row = conn.execute(_first_in(lane, server, now_ms)).one_or_none()
+        bound = overtakes_max.get(lane, 0)
+        oldest = bool(bound) and turns.overtakes_in(conn, lane) >= bound
+        row = conn.execute(_first_in(lane, server, now_ms, full, oldest=oldest)).one_or_none()
         if row is not None:
-            heads.append((row.priority, row.ticket, lane))
-    for _priority, _ticket, lane in sorted(heads):
-        query = _first_in(lane, server, now_ms).with_for_update(skip_locked=True, of=jobs)
-        taken = conn.execute(query).one_or_none()
+            heads.append((0 if oldest else 1, row.priority, row.ticket, lane))
+    for rank, _priority, _ticket, lane in sorted(heads):
+        query = _first_in(lane, server, now_ms, full, oldest=rank == 0)
+        taken = conn.execute(query.with_for_update(skip_locked=True, of=jobs)).one_or_none()
         if taken is not None:
             return taken
     return None
 
 
-def _first_in(lane: str, server: str, now_ms: int):  # type: ignore[no-untyped-def]  # a select
+def _first_in(lane: str, server: str, now_ms: int, full: set[str], *, oldest: bool):  # type: ignore[no-untyped-def]  # a select
     failed_there = exists().where(attempts.c.job_id == jobs.c.id, attempts.c.server == server, ELSEWHERE)
     hung_there = exists().where(
         pair_quarantines.c.workflow == jobs.c.workflow,
@@ -41,12 +68,22 @@ def _first_in(lane: str, server: str, now_ms: int):  # type: ignore[no-untyped-d
     )
     paused = exists().where(lanes.c.name == lane, lanes.c.paused_at_ms.is_not(None))
     drained = exists().where(servers.c.name == server, servers.c.drained_at_ms.is_not(None))
-    return (
-        select(jobs.c.priority, jobs.c.ticket, jobs.c.id)
+    order = (jobs.c.ticket,) if oldest else (jobs.c.priority, jobs.c.share, jobs.c.ticket)
+    query = (
+        select(
+            jobs.c.priority,
+            jobs.c.share,
+            jobs.c.ticket,
+            jobs.c.id,
+            jobs.c.lane,
+            jobs.c.account_id,
+            jobs.c.running_max,
+        )
         .where(jobs.c.lane == lane, IS_QUEUED, ~failed_there, ~hung_there, ~paused, ~drained)
-        .order_by(jobs.c.priority, jobs.c.ticket)
+        .order_by(*order)
         .limit(1)
     )
+    return query.where(jobs.c.account_id.not_in(full)) if full else query
 
 
 def other_server_for(conn: Connection, job: JobRow, *, besides: str, now_ms: int) -> bool:

@@ -20,7 +20,7 @@ from comfygate.domain.errors import (
 from comfygate.domain.job import JobError, JobState
 from comfygate.domain.order import Tier, tier_named
 from comfygate.domain.pricing import Charge, charge, day_of, may_be_free
-from comfygate.store import ledger
+from comfygate.store import ledger, turns
 from comfygate.store.accounts import get_account
 from comfygate.store.outbox import tell
 from comfygate.store.rows import JobInput, JobRow, NewJob
@@ -54,6 +54,7 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
     _check_room(conn, new, tier)
     _check_inputs(conn, new)
     cost = charge_of(conn, new.account_id, new.price, tier, new.now_ms)
+    share, share_cost = turns.turn_of(conn, new, tier)
     if cost.charged:
         ledger.debit(conn, new.account_id, cost.charged)
     conn.execute(
@@ -75,6 +76,9 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
             workflow_name=new.workflow_name,
             style=new.style,
             deliver=json.dumps(list(new.deliver)),
+            share=share,
+            share_cost=share_cost,
+            running_max=tier.jobs_running_max,
         )
     )
     conn.execute(insert(job_graphs).values(job_id=new.id, graph=new.graph))
@@ -240,6 +244,8 @@ def job_row(row: Row[tuple[object, ...]]) -> JobRow:
         style=row.style,
         base_price=row.base_price,
         deliver=tuple(json.loads(row.deliver)),
+        share=row.share,
+        running_max=row.running_max,
     )
 
 
@@ -295,7 +301,8 @@ def position(conn: Connection, job: JobRow, cap: int) -> int | None:
         .where(
             IS_QUEUED,
             jobs.c.lane == job.lane,
-            tuple_(jobs.c.priority, jobs.c.ticket) < tuple_(literal(job.priority), literal(job.ticket)),
+            tuple_(jobs.c.priority, jobs.c.share, jobs.c.ticket)
+            < tuple_(literal(job.priority), literal(job.share), literal(job.ticket)),
         )
         .limit(cap)
     )
@@ -307,7 +314,7 @@ def front_of_lane(conn: Connection, lane: str, limit: int) -> list[str]:
     query = (
         select(jobs.c.id)
         .where(jobs.c.lane == lane, IS_QUEUED)
-        .order_by(jobs.c.priority, jobs.c.ticket)
+        .order_by(jobs.c.priority, jobs.c.share, jobs.c.ticket)
         .limit(limit)
     )
     return list(conn.execute(query).scalars())

@@ -71,6 +71,7 @@ class NewJob:
     tiers: tuple[frozenset[str], ...] = ()
     raw: bool = False
     deliver: tuple[str, ...] = ()
+    fair_share: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ class JobRow:
     style: str = ""
     base_price: int | None = None
     deliver: tuple[str, ...] = ()
+    share: int = 0
+    running_max: int | None = None
 
     @property
     def fence(self) -> Fence:

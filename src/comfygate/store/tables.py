@@ -55,6 +55,7 @@ _moves = " OR ".join(
 )
 _of_a_job = _one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE])
 QUEUED = text("state = 'queued'")
+IN_FLIGHT = text("state IN ('claimed', 'running', 'canceling')")
 IS_FREE = text("free_day IS NOT NULL")
 OPEN_ATTEMPT = text("ended_at_ms IS NULL")
 ELSEWHERE = text("elsewhere")
@@ -137,6 +138,17 @@ lanes = Table(
     Column("paused_at_ms", BigInteger),
     # Since when no server can take a job of this lane; its jobs expire a while after.
     Column("unable_since_at_ms", BigInteger),
+    # Starts in a row that overtook an older job of another priority.
+    Column("overtakes", Integer, nullable=False, server_default="0"),
+)
+
+# The virtual time of lanes with fair share: the start tag of what began last, by priority.
+fair_clocks = Table(
+    "fair_clocks",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("priority", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
 )
 
 # Who does what only one replica may do at a time: a server's slots, telling subscribers.
@@ -191,6 +203,11 @@ jobs = Table(
     # The day (since 1970, UTC) whose allowance of free jobs it uses.
     Column("free_day", Integer),
     Column("deliver", Text, nullable=False, server_default="[]"),
+    # Start tag and length of its turn, in virtual ms, where its lane has fair share; else 0.
+    Column("share", BigInteger, nullable=False, server_default="0"),
+    Column("share_cost", BigInteger, nullable=False, server_default="0"),
+    # So many jobs its account may have on servers at once.
+    Column("running_max", Integer),
     CheckConstraint(_one_of("state", [state.value for state in JobState]), name="state"),
     CheckConstraint(_one_of("hold", [hold.value for hold in HoldState]), name="hold"),
     CheckConstraint("price >= 0 AND (price = 0) = (hold = 'none')", name="price"),
@@ -201,7 +218,11 @@ jobs = Table(
     CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_says_why"),
     CheckConstraint("attempt >= 0", name="attempt"),
     # Leads with the lane: without it an idle lane pays for the backlog of a busy one.
-    Index("jobs_in_order", "lane", "priority", "ticket", sqlite_where=QUEUED, postgresql_where=QUEUED),
+    Index(
+        "jobs_in_order", "lane", "priority", "share", "ticket", sqlite_where=QUEUED, postgresql_where=QUEUED
+    ),
+    Index("jobs_by_age", "lane", "ticket", sqlite_where=QUEUED, postgresql_where=QUEUED),
+    Index("jobs_in_flight", "account_id", sqlite_where=IN_FLIGHT, postgresql_where=IN_FLIGHT),
     Index("jobs_queued_of_account", "account_id", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("jobs_past_deadline", "queue_deadline_at_ms", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("jobs_of_account", "account_id", "ticket"),
