@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,13 +34,14 @@ class Engine:
     _serial: Iterator[int] = field(default_factory=itertools.count)
 
     @contextlib.contextmanager
-    def settings(self) -> Iterator[Settings]:
+    def settings(self, lanes: Mapping[str, Mapping[str, object]] | None = None) -> Iterator[Settings]:
         """Settings of a fresh gate: own folders, own empty database, limits out of the way."""
+        wide: dict[str, object] = {"depth_max": 10_000_000}
         base = self.folder / f"{self.name}-{next(self._serial)}"
         base.mkdir()
         overrides: dict[str, object] = {
             "tiers": {"regular": {"jobs_queued_max": 1_000_000}},
-            "lanes": {"image": {"depth_max": 10_000_000}, "video": {"depth_max": 10_000_000}},
+            "lanes": {lane: {**wide, **(lanes or {}).get(lane, {})} for lane in ("image", "video")},
             "log": {"level": "error"},
         }
         with contextlib.ExitStack() as stack:

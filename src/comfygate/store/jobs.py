@@ -54,9 +54,18 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
     _check_room(conn, new, tier)
     _check_inputs(conn, new)
     cost = charge_of(conn, new.account_id, new.price, tier, new.now_ms)
-    share, share_cost = turns.turn_of(conn, new, tier)
     if cost.charged:
         ledger.debit(conn, new.account_id, cost.charged)
+    _write(conn, new, tier, cost)
+    if cost.charged:
+        ledger.record_hold(conn, new.account_id, new.id, cost.charged, new.now_ms)
+    job = get_job(conn, new.id)
+    tell(conn, job, "job.queued", {"price": cost.charged}, new.now_ms)
+    return job
+
+
+def _write(conn: Connection, new: NewJob, tier: Tier, cost: Charge) -> None:
+    share, share_cost = turns.turn_of(conn, new, tier)
     conn.execute(
         insert(jobs).values(
             id=new.id,
@@ -96,11 +105,6 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
                 for position, item in enumerate(new.inputs)
             ],
         )
-    if cost.charged:
-        ledger.record_hold(conn, new.account_id, new.id, cost.charged, new.now_ms)
-    job = get_job(conn, new.id)
-    tell(conn, job, "job.queued", {"price": cost.charged}, new.now_ms)
-    return job
 
 
 def charge_of(conn: Connection, account_id: str, price: int, tier: Tier, now_ms: int) -> Charge:
