@@ -41,6 +41,10 @@ def test_every_operation_is_served(house: Gateway) -> None:
         "listEntries",
         "listLanes",
         "getJobWhy",
+        "listWorkflows",
+        "getWorkflow",
+        "quoteWorkflow",
+        "orderWorkflow",
     }
 
 

@@ -30,13 +30,14 @@ class Tier:
     jobs_queued_max: int
     priorities: Mapping[str, int] = field(default_factory=dict)
     """Other priorities in the lanes named here."""
-    requests_per_minute: int | None = None
+    requests_per_minute: int = 0
+    """0: any number; as `jobs_running_max`."""
     free_jobs_daily: int = 0
     free_price_max: int = PRICE_MAX
     discount_percent: int = 0
     weight: float = 1.0
     """Its part in lanes with fair share: twice the weight, twice the server time."""
-    jobs_running_max: int | None = None
+    jobs_running_max: int = 0
     raw_graphs: bool = True
 
     def priority_in(self, lane: str) -> int:

@@ -107,7 +107,7 @@ async def authenticate(ctx: Context, api_key: str) -> AccountRow:
 
 def _keep_pace(ctx: Context, account: AccountRow) -> None:
     tier = ctx.rules.tiers.get(account.tier)
-    if tier is None or tier.requests_per_minute is None:
+    if tier is None or not tier.requests_per_minute:
         return
     now = asyncio.get_running_loop().time()
     wait = ctx.pace.wait_seconds(account.id, tier.requests_per_minute, now)

@@ -1,9 +1,14 @@
-"""Runs a job once more that ended without success: as a new job, paid anew with today's discount."""
+"""Runs a job once more that ended without success: as a new job, paid anew."""
 
 from __future__ import annotations
 
+import json
+
 from comfygate.domain.errors import Conflict
+from comfygate.domain.graph import parse_graph
+from comfygate.domain.order import Lane
 from comfygate.gate.context import OUTBOX, Context, lane_bell
+from comfygate.gate.submit import raw_price
 from comfygate.gate.views import JobView
 from comfygate.store import jobs as jobs_store
 from comfygate.store import retries
@@ -29,14 +34,14 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
     lane = ctx.rules.lanes.get(ended.lane)
     if lane is None:
         raise Conflict(f"job {ended.id} was of lane {ended.lane}, which is no longer in the settings")
-    now_ms = ctx.now_ms()
+    now_ms, text = ctx.now_ms(), jobs_store.get_graph(conn, ended.id)
     new = NewJob(
         id=ctx.new_id(),
         account_id=ended.account_id,
         lane=lane.name,
-        graph=jobs_store.get_graph(conn, ended.id),
+        graph=text,
         inputs=jobs_store.inputs_of(conn, ended.id),
-        price=lane.price if ended.base_price is None else ended.base_price,
+        price=_price(ctx, ended, lane, text),
         depth_max=lane.depth_max,
         now_ms=now_ms,
         queue_deadline_at_ms=now_ms + lane.queue_seconds_max * 1000,
@@ -50,3 +55,11 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
     )
     job = jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds)
     return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)
+
+
+def _price(ctx: Context, ended: JobRow, lane: Lane, text: str) -> int:
+    """A graph of the account's own costs what it would today; what was ordered, what it cost then: the
+    catalogue may have changed since."""
+    if ended.workflow_name and ended.base_price is not None:
+        return ended.base_price
+    return raw_price(ctx, lane, parse_graph(json.loads(text), nodes_max=ctx.rules.limits.graph_nodes_max))

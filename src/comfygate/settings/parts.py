@@ -100,11 +100,11 @@ class TierSettings(Part):
     priorities: Mapping[LaneName, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(
         default_factory=dict, description="Other priorities in single lanes, by the lane's name."
     )
-    requests_per_minute: int | None = Field(
-        None,
-        ge=1,
+    requests_per_minute: int = Field(
+        0,
+        ge=0,
         le=1_000_000,
-        description="Requests an account may send over HTTP in a minute; each process counts its own.",
+        description="Requests an account may send over HTTP in a minute, counted by each process; 0: any.",
     )
     free_jobs_daily: int = Field(
         0, ge=0, le=1_000_000, description="Jobs a day (UTC) that cost an account nothing."
@@ -112,8 +112,11 @@ class TierSettings(Part):
     free_price_max: int = Field(
         1_000_000_000, ge=1, le=1_000_000_000, description="Dearest job that may be one of them, in credits."
     )
-    jobs_running_max: int | None = Field(
-        None, ge=1, le=1_000_000, description="Jobs one account may have on servers at once; the others wait."
+    jobs_running_max: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Jobs one account may have on servers at once, the others wait; 0: any number.",
     )
     weight: float = Field(
         1.0, ge=0.001, le=1000, description="Its part of the server time in lanes with fair_share."

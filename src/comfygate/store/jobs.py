@@ -87,7 +87,7 @@ def _write(conn: Connection, new: NewJob, tier: Tier, cost: Charge) -> None:
             deliver=json.dumps(list(new.deliver)),
             share=share,
             share_cost=share_cost,
-            running_max=tier.jobs_running_max,
+            running_max=tier.jobs_running_max or None,
         )
     )
     conn.execute(insert(job_graphs).values(job_id=new.id, graph=new.graph))
