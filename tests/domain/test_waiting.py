@@ -55,6 +55,24 @@ def test_the_user_reads_one_reason(changed: dict[str, Any], code: str, sentence:
     assert "gpu-secret" not in reason.sentence
 
 
+@pytest.mark.parametrize(
+    ("changed", "stands"),
+    [
+        ({}, "free"),
+        ({"running": 1}, "busy"),
+        ({"state": "suspect"}, "free"),
+        ({"state": "down", "running": 1}, "down"),
+        ({"state": "quarantined"}, "quarantined"),
+        ({"state": "unknown"}, "unknown"),
+        ({"drained_at_ms": T, "state": "down"}, "drained"),
+        ({"excluded": True, "running": 1}, "failed_there"),
+        ({"pair_until_at_ms": T}, "kept_off"),
+    ],
+)
+def test_how_a_server_stands_in_one_word(changed: dict[str, Any], stands: str) -> None:
+    assert replace(UP, **changed).stands == stands
+
+
 def test_the_operator_reads_every_fact() -> None:
     server = ServerFacts(
         "gpu1", "quarantined", "3 failures in a row", slots=2, running=1, drained_at_ms=T,

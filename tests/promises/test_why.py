@@ -39,11 +39,20 @@ async def test_a_job_says_why_it_is_where_it_is_through_its_life(
         second, ahead = await ann.submit(plain_graph()), await vip.submit(plain_graph())
         assert await _reason(house, ann, second) == "in_line"
         assert await _reason(house, vip, ahead) == "next"
+        told = await ann.call("GET", f"/gate/v1/jobs/{second}/why")
+        line = told["line"]
+        assert line["queue_position"] == 2
+        assert line["ahead"] == [{"priority": 0, "tiers": ["black_gold"], "jobs": 1}]
+        assert line["servers"] == {"busy": 1}
+        assert (line["limits"]["jobs_running"], line["limits"]["jobs_running_max"]) == (1, None)
+        assert vip.id not in str(told)
+        assert "gpu-name" not in str(told)
         why = "\n".join((await house.operate("jobs.why", job=second))["why"])
         assert "server gpu-name: up; 1 of 1 slot taken" in why
         assert "1 job ahead of it in lane image, 1 of them by a better priority" in why
         assert "expires with a refund" in why
         assert "credits held for it: 1" in why
+        assert (await ann.call("GET", f"/gate/v1/jobs/{first}/why"))["line"] is None
         running = await house.operate("jobs.why", job=first)
         assert running["reason"]["code"] == "running"
         assert running["why"][0].startswith("attempt 1 on server gpu-name, slot 0: running since ")

@@ -12,11 +12,14 @@ from comfygate.api.face import API, TheFace, known_id
 from comfygate.api.reference import refusals
 from comfygate.api.wire import (
     AccountBody,
+    AheadBody,
     EntriesBody,
     EntryBody,
     HealthBody,
     LaneBody,
     LanesBody,
+    LineBody,
+    LineLimitsBody,
     WhyBody,
     moment,
 )
@@ -102,8 +105,21 @@ async def list_lanes(face: TheFace, account: TheAccount) -> Response:
 async def get_job_why(id: str, face: TheFace, account: TheAccount) -> Response:  # noqa: A002
     """Why your job is where it is: its lane is paused, no server is up, how many jobs are ahead of it."""
     status, reason = await why.reason_of(face.ctx, known_id("job", id), account.id)
-    body = {"id": id, "status": status, "code": reason.code, "reason": reason.sentence}
+    line = await why.line_of(face.ctx, id, account.id)
+    body = {"id": id, "status": status, "code": reason.code, "reason": reason.sentence, "line": _line(line)}
     return JSONResponse(WhyBody.model_validate(body).model_dump(mode="json"))
+
+
+def _line(line: why.Line | None) -> LineBody | None:
+    if line is None:
+        return None
+    limits = dict(line.limits)
+    return LineBody(
+        queue_position=line.position,
+        ahead=[AheadBody(**found) for found in line.ahead],
+        servers=dict(line.servers),
+        limits=LineLimitsBody(expires_at=moment(limits.pop("expires_at_ms")), **limits),
+    )
 
 
 @router.get(

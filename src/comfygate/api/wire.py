@@ -311,10 +311,43 @@ class QuoteBody(BaseModel):
     enough: bool
 
 
+class AheadBody(BaseModel):
+    """Jobs of one priority ahead of yours, and the tiers that have it. Never whose they are."""
+
+    priority: int
+    tiers: list[str]
+    jobs: int
+
+
+class LineLimitsBody(BaseModel):
+    """Limits in force for a waiting job. `jobs_running_max` is null where there is none."""
+
+    jobs_running: int
+    jobs_running_max: int | None
+    lane_paused: bool
+    expires_at: Annotated[datetime, Field(description="If no server took it by then it expires, refunded.")]
+
+
+class LineBody(BaseModel):
+    """What surrounds a queued job."""
+
+    queue_position: int
+    ahead: list[AheadBody]
+    servers: Annotated[
+        dict[str, int],
+        Field(
+            description="Servers of the lane by how they stand: free, busy, drained, down, quarantined,"
+            " unknown, failed_there (this job did), kept_off (this workflow is kept off it)."
+        ),
+    ]
+    limits: LineLimitsBody
+
+
 class WhyBody(BaseModel):
-    """Why a job is where it is. `code` is stable; `reason` is a sentence for people."""
+    """Why a job is where it is. `code` is stable; `reason` is a sentence for people; `line` while queued."""
 
     id: str
     status: Status
     code: str
     reason: str
+    line: LineBody | None

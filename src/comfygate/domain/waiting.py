@@ -54,6 +54,19 @@ class ServerFacts:
         """Whether this very job may go there."""
         return not self.excluded and self.pair_until_at_ms is None
 
+    @property
+    def stands(self) -> str:
+        """In one word, without naming it: what keeps this job from it now. The first that holds counts."""
+        if self.drained_at_ms is not None:
+            return "drained"
+        if self.state not in {ServerState.UP, ServerState.SUSPECT}:
+            return str(self.state)
+        if self.excluded:
+            return "failed_there"
+        if self.pair_until_at_ms is not None:
+            return "kept_off"
+        return "busy" if self.running >= self.slots else "free"
+
 
 @dataclass(frozen=True, slots=True)
 class QueuedFacts:

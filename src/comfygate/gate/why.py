@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from comfygate.domain.credits import HoldState
@@ -57,6 +59,50 @@ async def reason_of(ctx: Context, job_id: str, account_id: str) -> tuple[str, Re
     return view.status, _reason(view.job)
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What surrounds a queued job, as its user may know it: who is ahead by class, servers by how they stand,
+    and the limits in force. Nobody and no server is named."""
+
+    position: int
+    ahead: Sequence[Mapping[str, Any]]
+    servers: Mapping[str, int]
+    limits: Mapping[str, Any]
+
+
+async def line_of(ctx: Context, job_id: str, account_id: str) -> Line | None:
+    """The line that the account's own job stands in; None unless it is queued. Raises NotFound."""
+    view = await views.get_job(ctx, job_id, account_id)
+    if view.job.state is not JobState.QUEUED:
+        return None
+    return await ctx.store.read(_line, ctx, view.job)
+
+
+def _line(conn: Connection, ctx: Context, job: JobRow) -> Line:
+    cap = ctx.rules.limits.position_cap
+    facts = _facts(conn, ctx, job)
+    classes = whereabouts.ahead_by_priority(conn, job, cap)
+    ahead = [
+        {"priority": priority, "tiers": _tiers_of(ctx, job.lane, priority), "jobs": found}
+        for priority, found in classes.items()
+    ]
+    return Line(
+        position=min(facts.ahead, cap) + 1,
+        ahead=ahead,
+        servers=Counter(server.stands for server in facts.servers),
+        limits={
+            "jobs_running": facts.running,
+            "jobs_running_max": facts.running_max,
+            "lane_paused": facts.paused_at_ms is not None,
+            "expires_at_ms": facts.deadline_at_ms,
+        },
+    )
+
+
+def _tiers_of(ctx: Context, lane: str, priority: int) -> list[str]:
+    return sorted(tier.name for tier in ctx.rules.tiers.values() if tier.priority_in(lane) == priority)
+
+
 def _why(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, Reason, Sequence[str]]:
     job = jobs_store.get_job(conn, job_id)
     return job, *_explained(conn, ctx, job)
@@ -79,6 +125,10 @@ def _explained(conn: Connection, ctx: Context, job: JobRow) -> tuple[Reason, Seq
 
 
 def _waiting(conn: Connection, ctx: Context, job: JobRow) -> Waiting:
+    return waiting_for(_facts(conn, ctx, job))
+
+
+def _facts(conn: Connection, ctx: Context, job: JobRow) -> QueuedFacts:
     now_ms, cap = ctx.now_ms(), ctx.rules.limits.position_cap
     lane = lanes_store.lane_row(conn, job.lane)
     pairs = whereabouts.pairs_of(conn, job.workflow, now_ms) if job.workflow else {}
@@ -102,20 +152,18 @@ def _waiting(conn: Connection, ctx: Context, job: JobRow) -> Waiting:
                 excluded=view.row.name in excluded,
             )
         )
-    return waiting_for(
-        QueuedFacts(
-            lane=job.lane,
-            ahead=(jobs_store.position(conn, job, cap + 1) or 1) - 1,
-            better=whereabouts.better_ahead(conn, job, cap),
-            cap=cap,
-            deadline_at_ms=whereabouts.queue_deadline(conn, job),
-            paused_at_ms=lane.paused_at_ms,
-            unable_since_at_ms=lane.unable_since_at_ms,
-            unable_until_at_ms=_unable_until(ctx, lane, job),
-            running=turns.running_of(conn, job.account_id),
-            running_max=job.running_max,
-            servers=tuple(servers),
-        )
+    return QueuedFacts(
+        lane=job.lane,
+        ahead=(jobs_store.position(conn, job, cap + 1) or 1) - 1,
+        better=whereabouts.better_ahead(conn, job, cap),
+        cap=cap,
+        deadline_at_ms=whereabouts.queue_deadline(conn, job),
+        paused_at_ms=lane.paused_at_ms,
+        unable_since_at_ms=lane.unable_since_at_ms,
+        unable_until_at_ms=_unable_until(ctx, lane, job),
+        running=turns.running_of(conn, job.account_id),
+        running_max=job.running_max,
+        servers=tuple(servers),
     )
 
 

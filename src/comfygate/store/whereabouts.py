@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, literal, select
+from sqlalchemy import Connection, func, literal, select, tuple_
 
 from comfygate.store.rows import JobRow
 from comfygate.store.tables import IS_QUEUED, jobs, pair_quarantines
@@ -22,6 +22,24 @@ def better_ahead(conn: Connection, job: JobRow, cap: int) -> int:
         .limit(cap + 1)
     )
     return conn.execute(select(func.count()).select_from(ahead.subquery())).scalar_one()
+
+
+def ahead_by_priority(conn: Connection, job: JobRow, cap: int) -> dict[int, int]:
+    """How many of the first `cap` jobs ahead of it have each priority, best first."""
+    ahead = (
+        select(jobs.c.priority)
+        .where(
+            IS_QUEUED,
+            jobs.c.lane == job.lane,
+            tuple_(jobs.c.priority, jobs.c.share, jobs.c.ticket)
+            < tuple_(literal(job.priority), literal(job.share), literal(job.ticket)),
+        )
+        .order_by(jobs.c.priority, jobs.c.share, jobs.c.ticket)
+        .limit(cap)
+        .subquery()
+    )
+    counted = select(ahead.c.priority, func.count().label("jobs")).group_by(ahead.c.priority)
+    return {row.priority: row.jobs for row in conn.execute(counted.order_by(ahead.c.priority))}
 
 
 def pairs_of(conn: Connection, workflow: str, now_ms: int) -> dict[str, tuple[int, str]]:
