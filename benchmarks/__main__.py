@@ -1,4 +1,4 @@
-"""Measure on both engines and print a table: `python -m benchmarks [throughput] [submit] [claim] [fair]`.
+"""Measure on both engines and print a table: `python -m benchmarks [NAME]…`, all by default.
 
 Everything runs on this machine: simulators in processes of their own, PostgreSQL started for the run.
 Each figure says what it counts; ratios compare two measurements of the same run.
@@ -24,6 +24,7 @@ from benchmarks.engines import Engine, engines
 from benchmarks.fair import measure_fair
 from benchmarks.submit import measure_submit
 from benchmarks.throughput import measure_throughput
+from benchmarks.warm import measure_warm
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -34,6 +35,7 @@ MEASURES: dict[str, Measure] = {
     "submit": measure_submit,
     "claim": measure_claim,
     "fair": measure_fair,
+    "warm": measure_warm,
 }
 
 

@@ -34,7 +34,11 @@ class Engine:
     _serial: Iterator[int] = field(default_factory=itertools.count)
 
     @contextlib.contextmanager
-    def settings(self, lanes: Mapping[str, Mapping[str, object]] | None = None) -> Iterator[Settings]:
+    def settings(
+        self,
+        lanes: Mapping[str, Mapping[str, object]] | None = None,
+        dispatch: Mapping[str, object] | None = None,
+    ) -> Iterator[Settings]:
         """Settings of a fresh gate: own folders, own empty database, limits out of the way."""
         wide: dict[str, object] = {"depth_max": 10_000_000}
         base = self.folder / f"{self.name}-{next(self._serial)}"
@@ -43,6 +47,7 @@ class Engine:
             "tiers": {"regular": {"jobs_queued_max": 1_000_000}},
             "lanes": {lane: {**wide, **(lanes or {}).get(lane, {})} for lane in ("image", "video")},
             "log": {"level": "error"},
+            "dispatch": dict(dispatch or {}),
         }
         with contextlib.ExitStack() as stack:
             if self.postgres is not None:

@@ -14,6 +14,7 @@ from comfygate.domain.job import Succeeded
 from comfygate.domain.order import Tier
 from comfygate.store import attempts, jobs, run_times, turns
 from comfygate.store.attempts import Slot
+from comfygate.store.fit import Taste
 from comfygate.store.rows import ClaimedAttempt, JobRow
 from tests.store.world import NOW, World, fresh
 
@@ -37,7 +38,7 @@ def take(world: World, lane: str = "image", number: int = 0, bound: int = 0) -> 
         prompt_id=fresh("prompt"),
         lease_ms=60_000,
         now_ms=NOW,
-        overtakes_max={lane: bound} if bound else None,
+        taste=Taste(limits={lane: bound} if bound else {}),
     )
 
 

@@ -337,7 +337,7 @@ class LineBody(BaseModel):
         dict[str, int],
         Field(
             description="Servers of the lane by how they stand: free, busy, drained, down, quarantined,"
-            " unknown, failed_there (this job did), kept_off (this workflow is kept off it)."
+            " unknown, unfit (lacks a node or model), failed_there, kept_off (this workflow is)."
         ),
     ]
     limits: LineLimitsBody

@@ -120,6 +120,12 @@ def simulate(
         Path | None,
         typer.Option(help="Append a JSON line here for every prompt received, started, finished or touched."),
     ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="A checkpoint it has; may be repeated.")
+    ] = None,
+    model_load_seconds: Annotated[
+        float, typer.Option(min=0, help="How long it takes to load another checkpoint than the last.")
+    ] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Run a ComfyUI stand-in, which really runs core image and video nodes on the CPU, until Ctrl-C.
@@ -144,7 +150,7 @@ def simulate(
         served = serve_simulator(
             host=host, port=port, speed=speed or 1.0, base_dir=folder,
             node_seconds=NODE_SECONDS if speed else 0.0, ready=ready, switches=fault or (), seed=fault_seed,
-            journal_path=journal,
+            journal_path=journal, models=model or (), model_load_seconds=model_load_seconds,
         )  # fmt: skip
         await until_stopped(served)
 

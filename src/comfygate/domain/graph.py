@@ -8,6 +8,7 @@ Link and node shapes as ComfyUI's own `execution.py` reads them (seen on 0.3.64)
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import json
 import re
@@ -55,6 +56,8 @@ class NodeClass:
     output_count: int
     is_output: bool
     file_fields: frozenset[str]
+    models: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
+    """Inputs that choose from a list with model files in it, or from an empty one, and that list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,7 @@ def node_class(described: Mapping[str, Any]) -> NodeClass:
     sections = inputs if isinstance(inputs, dict) else {}
     required: set[str] = set()
     files: set[str] = set()
+    models: dict[str, frozenset[str]] = {}
     for section in ("required", "optional"):
         fields = sections.get(section)
         for name, spec in (fields if isinstance(fields, dict) else {}).items():
@@ -222,13 +226,30 @@ def node_class(described: Mapping[str, Any]) -> NodeClass:
                 required.add(name)
             if isinstance(options, dict) and any(key.endswith("_upload") and options[key] for key in options):
                 files.add(name)
+            elif (choices := _model_choices(kind, options)) is not None:
+                models[name] = choices
     outputs = described.get("output")
     return NodeClass(
         required=frozenset(required),
         output_count=len(outputs) if isinstance(outputs, list) else 0,
         is_output=bool(described.get("output_node")),
         file_fields=frozenset(files),
+        models=models,
     )
+
+
+def _model_choices(kind: object, options: object) -> frozenset[str] | None:
+    """The choices of a combo that has model files among them, or has none at all; else None.
+
+    `kind` is the list itself, or COMBO with the list under `options` (V3 nodes).
+    """
+    listed = options.get("options") if kind == "COMBO" and isinstance(options, dict) else kind
+    if not isinstance(listed, list):
+        return None
+    names = frozenset(name for name in listed if isinstance(name, str))
+    if names and not any(MODEL_FILE.search(name) for name in names):
+        return None
+    return names
 
 
 def node_classes(described: Mapping[str, Any]) -> dict[str, NodeClass]:

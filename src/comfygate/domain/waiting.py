@@ -30,7 +30,8 @@ class ServerFacts:
     """A server of the job's lane. `state` is a ServerState, or `unknown` when no running service owns it.
 
     `excluded`: an attempt of this job there says not to try there again. `pair_until_at_ms`: the job's
-    workflow is kept off this server until then. Times in ms since 1970.
+    workflow is kept off this server until then. `unfit`: what it has not that the job needs. Times in ms
+    since 1970.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ServerFacts:
     pair_until_at_ms: int | None = None
     pair_reason: str = ""
     excluded: bool = False
+    unfit: str = ""
 
     @property
     def up(self) -> bool:
@@ -52,7 +54,7 @@ class ServerFacts:
     @property
     def fits(self) -> bool:
         """Whether this very job may go there."""
-        return not self.excluded and self.pair_until_at_ms is None
+        return not self.excluded and self.pair_until_at_ms is None and not self.unfit
 
     @property
     def stands(self) -> str:
@@ -61,6 +63,8 @@ class ServerFacts:
             return "drained"
         if self.state not in {ServerState.UP, ServerState.SUSPECT}:
             return str(self.state)
+        if self.unfit:
+            return "unfit"
         if self.excluded:
             return "failed_there"
         if self.pair_until_at_ms is not None:
@@ -134,7 +138,9 @@ def _reason(facts: QueuedFacts) -> Reason:
     if not any(server.up for server in facts.servers):
         return Reason(Wait.NO_SERVER_UP, f"no server of {lane} is up")
     if not any(server.up and server.fits for server in facts.servers):
-        return Reason(Wait.NO_SERVER_ABLE, f"no server of {lane} that is up can take this job now")
+        able = any(server.fits for server in facts.servers) and any(s.unfit for s in facts.servers)
+        more = "; one that can is not up" if able else ""
+        return Reason(Wait.NO_SERVER_ABLE, f"no server of {lane} that is up can take this job now{more}")
     if facts.running_max is not None and facts.running >= facts.running_max:
         return Reason(Wait.ACCOUNT_LIMIT, f"your account has {_running(facts)}")
     if facts.ahead:
@@ -161,6 +167,8 @@ def _server(server: ServerFacts) -> str:
     if server.pair_until_at_ms is not None:
         why = f" ({server.pair_reason})" if server.pair_reason else ""
         parts.append(f"this workflow is kept off it until {moment(server.pair_until_at_ms)}{why}")
+    if server.unfit:
+        parts.append(f"it {server.unfit}, which this job needs")
     if server.excluded:
         parts.append("an earlier attempt of this job says not to try it there again")
     busy = f"{server.running} of {_count(server.slots, server.slots, 'slot')} taken"

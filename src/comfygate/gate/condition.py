@@ -25,7 +25,7 @@ class Condition:
         self._health = Health()
         self._kept: Health | None = None
         self._log = log.bind(server=server.name)
-        self.status = ServerStatus(lanes=server.lanes, last_error=self._health.reason)
+        self.status = ServerStatus(lanes=server.lanes, slots=server.slots, last_error=self._health.reason)
         ctx.fleet.status[server.name] = self.status
 
     async def load(self) -> None:

@@ -104,6 +104,14 @@ class ServerStatus:
     last_error: str = ""
     running: int = 0
     lanes: tuple[str, ...] = ()
+    slots: int = 1
+    warm: str = ""
+    """The models that its last job named, as far as this process gave it that job."""
+
+    @property
+    def free(self) -> bool:
+        """Whether a job that comes now could begin here."""
+        return self.up and self.running < self.slots
 
     @property
     def up(self) -> bool:
@@ -117,6 +125,12 @@ class Fleet:
 
     status: dict[str, ServerStatus] = field(default_factory=dict)
     classes: dict[str, Mapping[str, NodeClass]] = field(default_factory=dict)
+
+    def abilities_in(self, lane: str) -> tuple[list[Mapping[str, NodeClass]], bool]:
+        """The node classes of each server of the lane that could be asked, and whether there are others."""
+        names = [name for name, status in self.status.items() if lane in status.lanes]
+        known = [self.classes[name] for name in names if name in self.classes]
+        return known, len(known) < len(names)
 
     def classes_in(self, lane: str) -> Mapping[str, NodeClass]:
         """Every node class that some server of the lane has; empty while none has been asked."""

@@ -13,6 +13,7 @@ from comfygate.store import fit, run_times
 from comfygate.store import jobs as jobs_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.engine import Connection
+from comfygate.store.turns import forget_turns
 from comfygate.store.unable import expire_unable, note_unable_lanes
 
 INTERVAL_SECONDS = 5.0
@@ -23,6 +24,8 @@ SWEEP_SECONDS = 3600.0
 ORPHAN_AGE_SECONDS = 3600
 """Bytes younger than this may belong to a row that is about to be written."""
 OUTBOX_KEEP_SECONDS = 86_400
+MISFITS_KEEP_SECONDS = 7 * 86_400
+"""How long it is kept that a server cannot run a workflow, unless the server changes before."""
 RUN_TIMES_KEEP_SECONDS = 90 * 86_400
 """How long it is remembered what a workflow usually takes, once it is no longer used."""
 
@@ -31,10 +34,14 @@ log = structlog.get_logger(__name__)
 
 async def keep_house(ctx: Context) -> None:
     """Run until cancelled."""
-    swept_at = -SWEEP_SECONDS
+    swept_at, turns_begun = -SWEEP_SECONDS, False
     loop = asyncio.get_running_loop()
     while True:
         try:
+            if not turns_begun:
+                # Settings are read at the start alone: after this no turn is left where there are none.
+                await ctx.store.run(forget_turns, ctx.rules.fair_lanes)
+                turns_begun = True
             await tidy_once(ctx)
             if loop.time() - swept_at >= SWEEP_SECONDS:
                 swept_at = loop.time()
@@ -78,6 +85,7 @@ def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None
     outbox_store.prune(conn, now_ms - OUTBOX_KEEP_SECONDS * 1000)
     jobs_store.forget_keys(conn, now_ms - idempotency_seconds * 1000)
     fit.forget_old_pairs(conn, now_ms)
+    fit.forget_old_misfits(conn, now_ms - MISFITS_KEEP_SECONDS * 1000)
     run_times.forget_runs(conn, now_ms - RUN_TIMES_KEEP_SECONDS * 1000)
 
 

@@ -44,6 +44,10 @@ class Rules:
     probe_seconds: float = 15.0
     lost_after_seconds: float = 120.0
     dispatch_poll_seconds: float = 2.0
+    object_info_seconds: float = 300.0
+    warm_window: int = 8
+    warm_overtakes_max: int = 4
+    warm_wait_seconds: float = 0.2
     unable_seconds_max: float = 3600.0
     lease_seconds: float = 10.0
     stop_seconds: float = 30.0

@@ -9,16 +9,19 @@ themselves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from comfygate.comfy.errors import ComfyError
 from comfygate.comfy.wire import CancelResult
-from comfygate.domain.blame import CONSEQUENCES
+from comfygate.domain.blame import CONSEQUENCES, Blame
 from comfygate.domain.errors import Conflict
-from comfygate.domain.graph import node_classes
+from comfygate.domain.fit import misfits
+from comfygate.domain.graph import NodeClass, node_classes, parse_graph
 from comfygate.domain.health import Answered, JobBlamed, JobSucceeded, Restarted, Silent, Stuck
 from comfygate.domain.job import Failed, Outcome, Succeeded
 from comfygate.gate.condition import Condition
@@ -26,7 +29,9 @@ from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.drive import drive
 from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
+from comfygate.store import fit as fit_store
 from comfygate.store.attempts import Slot
+from comfygate.store.fit import Taste
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 CONNECT_SECONDS = 2.0
@@ -35,6 +40,12 @@ DOWN_PROBE_SECONDS = 1.0
 """Between two probes of a server that does not answer."""
 
 log = structlog.get_logger(__name__)
+
+
+def _lacks(classes: Mapping[str, NodeClass], nodes_max: int, graph: str) -> str:
+    """What a server with these classes has not that the graph needs; '' if it has all."""
+    found = misfits(parse_graph(json.loads(graph), nodes_max=nodes_max), classes)
+    return str(found[0]) if found else ""
 
 
 def lease_name(server: str) -> str:
@@ -63,6 +74,9 @@ class ServerLoop:
         self._free_first = False
         self._recalled = False
         self._look_now = asyncio.Event()
+        self._good: set[str] = set()
+        self._taste = Taste()
+        self._asked_at = float("-inf")
         self._log = log.bind(server=server.name)
         link.was_restarted = self._restarted
 
@@ -132,15 +146,28 @@ class ServerLoop:
         try:
             found = await self._link.client.probe()
             await self._link.client.queue_depth()
-            if not knew:
-                self._ctx.fleet.classes[self.server.name] = node_classes(
-                    await self._link.client.object_info()
-                )
+            now = asyncio.get_running_loop().time()
+            if not knew or now - self._asked_at >= self._ctx.rules.object_info_seconds:
+                await self._ask_abilities()
+                self._asked_at = now
         except ComfyError as error:
             self._see(Silent(str(error)))
             return
         self._condition.status.version = found.version
         self._see(Answered())
+
+    async def _ask_abilities(self) -> None:
+        """Learn node classes and model files anew; what did not fit before may fit now."""
+        classes = node_classes(await self._link.client.object_info())
+        name, known = self.server.name, self._ctx.fleet.classes
+        if known.get(name) == classes:
+            return
+        first, known[name] = name not in known, classes
+        self._good.clear()
+        await self._ctx.store.run(fit_store.forget_misfits, name)
+        self._bell.set()
+        if not first:
+            self._log.info("server.abilities_changed", node_classes=len(classes))
 
     async def _socket_loop(self) -> None:
         """A socket that drops is the first sign of a server that went away: look at once."""
@@ -165,6 +192,7 @@ class ServerLoop:
 
     def _restarted(self) -> None:
         self._log.warning("server.restarted", how="its count of prompts began anew")
+        self._condition.status.warm = ""
         self._see(Restarted())
 
     async def _claim_loop(self) -> None:
@@ -174,7 +202,10 @@ class ServerLoop:
             await self._adopt()
             while self._may_claim() and await self._cleared() and await self._claim_one():
                 pass
-            await heard(self._bell, self._ctx.rules.dispatch_poll_seconds)
+            rules = self._ctx.rules
+            # A job that was left to a warmer server is ours if that one does not take it.
+            left, self._taste.left = self._taste.left, False
+            await heard(self._bell, rules.warm_wait_seconds if left else rules.dispatch_poll_seconds)
 
     def _may_claim(self) -> bool:
         return not self._stopping and self._condition.open_slots(len(self._running)) > 0
@@ -218,6 +249,7 @@ class ServerLoop:
                 await self._link.client.forget(prompt_id)
             if self._free_first:
                 await self._link.client.free()
+                self._condition.status.warm = ""
                 self._free_first = False
                 self._log.info("server.memory_freed")
         except ComfyError as error:
@@ -248,7 +280,7 @@ class ServerLoop:
                 lease_ms=ctx.lease_ms,
                 now_ms=ctx.now_ms(),
                 under_lease=lease_name(self.server.name),
-                overtakes_max=ctx.rules.overtakes_max,
+                taste=self._taste_now(),
             )
         except Conflict:
             # Another attempt has the slot; perhaps not the next one.
@@ -256,9 +288,31 @@ class ServerLoop:
             return free in self._elsewhere
         if attempt is None:
             return False
+        self._condition.status.warm = attempt.models or self._condition.status.warm
         ctx.bells.ring(OUTBOX)
         self._start(attempt)
         return True
+
+    def _taste_now(self) -> Taste:
+        """What this server can run and has warm, and what others beside it have."""
+        rules, mine = self._ctx.rules, self._condition.status
+        classes = self._ctx.fleet.classes.get(self.server.name)
+        others = [
+            status
+            for name, status in self._ctx.fleet.status.items()
+            if name != self.server.name and status.free and set(status.lanes) & set(self.server.lanes)
+        ]
+        self._taste = Taste(
+            judge=None if classes is None else partial(_lacks, classes, rules.limits.graph_nodes_max),
+            good=self._good,
+            warm=mine.warm,
+            window=rules.warm_window,
+            overtakes_max=rules.warm_overtakes_max,
+            leave_to_others=frozenset(status.warm for status in others if status.warm),
+            leave_ms=int(rules.warm_wait_seconds * 1000),
+            limits=rules.overtakes_max,
+        )
+        return self._taste
 
     def _start(self, attempt: ClaimedAttempt) -> None:
         task = asyncio.create_task(self._drive(attempt), name=f"attempt {attempt.fence.job_id}")
@@ -318,6 +372,10 @@ class ServerLoop:
                 self._see(JobSucceeded())
             case Failed(blame=blame, cause=cause):
                 self._free_first |= CONSEQUENCES[blame].free_memory
+                if blame is Blame.MISSING:
+                    # It lists what it has not, or lost it: ask again.
+                    self._asked_at = float("-inf")
+                    self._look_now.set()
                 self._see(JobBlamed(blame, cause.splitlines()[0] if cause else blame.value))
             case _:
                 return

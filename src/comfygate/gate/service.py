@@ -19,7 +19,6 @@ from comfygate.gate.knowing import Knowing
 from comfygate.gate.positions import tell_positions
 from comfygate.gate.relay import Subscriber, relay, tell_watchers
 from comfygate.store.notify import call_out
-from comfygate.store.turns import forget_turns
 
 LET_GO_SECONDS = 5.0
 """How long the last write of a stopping process may take."""
@@ -61,7 +60,6 @@ async def running(ctx: Context, connect: Connect, *, dispatch: bool = True) -> A
 
     Attempts still open at its end are left for adoption.
     """
-    await ctx.store.run(forget_turns, ctx.rules.fair_lanes)
     service = Service(ctx, Dispatcher(ctx, connect))
     across = Across(ctx, partial(tell_watchers, ctx))
     loops: dict[str, Callable[[], Awaitable[None]]] = {

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from comfygate.domain.errors import Busy, InvalidRequest, InvalidWorkflow, PayloadTooLarge
+from comfygate.domain.fit import check_fit, models_digest
 from comfygate.domain.graph import (
     FileReference,
     Graph,
-    check_classes,
     file_references,
     lane_candidates,
     parse_graph,
@@ -72,9 +72,8 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
         )
     graph = parse_graph(wanted.workflow, nodes_max=rules.limits.graph_nodes_max)
     lane = _lane(ctx, graph, wanted.lane)
-    classes = ctx.fleet.classes_in(lane.name)
-    if classes:
-        check_classes(graph, classes)
+    known, may_be_others = ctx.fleet.abilities_in(lane.name)
+    check_fit(graph, known, may_be_others=may_be_others)
     references = file_references(graph, _file_fields(ctx, graph, lane.name))
     if len(references) > rules.limits.inputs_max:
         raise InvalidWorkflow(
@@ -137,6 +136,7 @@ def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str, graph: Gra
         raw=listed is None,
         deliver=listed.deliver if listed else (),
         fair_share=lane.fair_share,
+        models=models_digest(graph),
         request_hash=hashlib.sha256(f"{lane.name}\n{text}".encode()).hexdigest(),
     )
 

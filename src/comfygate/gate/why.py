@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from comfygate.domain.credits import HoldState
+from comfygate.domain.fit import misfits
+from comfygate.domain.graph import parse_graph
 from comfygate.domain.job import PUBLIC_STATUS, JobState
 from comfygate.domain.waiting import QueuedFacts, Reason, ServerFacts, Waiting, moment, waiting_for
 from comfygate.gate import views
@@ -15,6 +18,7 @@ from comfygate.gate.context import Context
 from comfygate.gate.fleet_control import look_at_servers
 from comfygate.gate.live import ProgressEvent
 from comfygate.store import attempts as attempts_store
+from comfygate.store import fit as fit_store
 from comfygate.store import jobs as jobs_store
 from comfygate.store import lanes as lanes_store
 from comfygate.store import turns, whereabouts
@@ -132,6 +136,7 @@ def _facts(conn: Connection, ctx: Context, job: JobRow) -> QueuedFacts:
     now_ms, cap = ctx.now_ms(), ctx.rules.limits.position_cap
     lane = lanes_store.lane_row(conn, job.lane)
     pairs = whereabouts.pairs_of(conn, job.workflow, now_ms) if job.workflow else {}
+    unfit = _unfit(conn, ctx, job)
     excluded = {attempt.server for attempt in attempts_store.list_attempts(conn, job.id) if attempt.elsewhere}
     servers = []
     for view in look_at_servers(conn, ctx):
@@ -150,6 +155,7 @@ def _facts(conn: Connection, ctx: Context, job: JobRow) -> QueuedFacts:
                 pair_until_at_ms=pair_until,
                 pair_reason=_one_line(pair_reason),
                 excluded=view.row.name in excluded,
+                unfit=unfit.get(view.row.name, ""),
             )
         )
     return QueuedFacts(
@@ -165,6 +171,18 @@ def _facts(conn: Connection, ctx: Context, job: JobRow) -> QueuedFacts:
         running_max=job.running_max,
         servers=tuple(servers),
     )
+
+
+def _unfit(conn: Connection, ctx: Context, job: JobRow) -> dict[str, str]:
+    """What each server has not that the job needs: as it is known here, else as its owner found."""
+    found = fit_store.misfits_of(conn, job.workflow) if job.workflow else {}
+    graph = parse_graph(
+        json.loads(jobs_store.get_graph(conn, job.id)), nodes_max=ctx.rules.limits.graph_nodes_max
+    )
+    for name, classes in ctx.fleet.classes.items():
+        missing = misfits(graph, classes)
+        found[name] = str(missing[0]) if missing else ""
+    return found
 
 
 def _unable_until(ctx: Context, lane: LaneRow, job: JobRow) -> int | None:

@@ -172,6 +172,9 @@ class ComfySettings(Part):
         300.0, description="Seconds without a single byte before an upload or download is given up."
     )
     probe_seconds: Seconds = Field(15.0, description="Seconds between two looks at whether a server is well.")
+    object_info_seconds: Seconds = Field(
+        300.0, ge=0.05, description="Seconds between two looks at a server's node classes and model files."
+    )
     lost_after_seconds: Seconds = Field(
         120.0,
         description="Seconds a server may stay out of reach before its running job goes back in its lane.",
@@ -195,6 +198,22 @@ class DispatchSettings(Part):
         ge=0,
         le=DAY_SECONDS,
         description="Seconds to wait for running jobs at SIGTERM; then they are left for adoption.",
+    )
+    warm_window: int = Field(
+        8,
+        ge=0,
+        le=1000,
+        description="Of so many first jobs of a priority a server may begin one whose models it has loaded"
+        " before the others; 0: never.",
+    )
+    warm_overtakes_max: int = Field(
+        4, ge=0, le=1000, description="So many jobs may begin before another one because of warm models."
+    )
+    warm_wait_seconds: float = Field(
+        0.2,
+        ge=0,
+        le=60,
+        description="Seconds a job just submitted is left to a free server that has its models loaded.",
     )
     attempts_max: int = Field(
         3,

@@ -62,4 +62,5 @@ class Executor:
     def free(self) -> None:
         """Forget cached results and free memory, as POST /free does."""
         self.bench.switches.freed()
+        self.bench.memory.free()
         self._cache.clear()

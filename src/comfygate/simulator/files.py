@@ -58,6 +58,11 @@ class Folders:
         """What preview nodes write."""
         return self.base / "temp"
 
+    def models(self, folder: str) -> list[str]:
+        """Names of the models in one of the folders for them."""
+        found = self.base / "models" / folder
+        return sorted(path.name for path in found.iterdir() if path.is_file()) if found.is_dir() else []
+
     def make(self) -> None:
         """Create what is missing."""
         for folder in (self.input, self.output, self.temp):

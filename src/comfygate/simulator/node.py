@@ -38,6 +38,8 @@ class Call:
     graph: Mapping[str, Any]
     extra_pnginfo: Mapping[str, Any] | None
     step: Step
+    load: Callable[[str], None] = lambda _name: None
+    """Bring a model into memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from comfygate.simulator.catalog import CATALOG, MODEL_FOLDERS
+from comfygate.simulator.catalog import MODEL_FOLDERS
 from comfygate.simulator.files import Folders
+from comfygate.simulator.node import NodeClass
 
 _MEMORY_BYTES = 25276510208
 _MEMORY_FREE_BYTES = 24497238016
@@ -20,6 +21,7 @@ class FactRoutes:
     """Handlers."""
 
     folders: Folders
+    catalog: Mapping[str, NodeClass]
     version: str
     features: Mapping[str, Any]
 
@@ -55,11 +57,11 @@ class FactRoutes:
 
     async def object_info(self, request: web.Request) -> web.Response:
         """GET /object_info."""
-        return web.json_response({name: node.info(self.folders) for name, node in CATALOG.items()})
+        return web.json_response({name: node.info(self.folders) for name, node in self.catalog.items()})
 
     async def object_info_of(self, request: web.Request) -> web.Response:
         """GET /object_info/{class}; `{}` if unknown."""
-        node = CATALOG.get(request.match_info["node_class"])
+        node = self.catalog.get(request.match_info["node_class"])
         return web.json_response({} if node is None else {node.name: node.info(self.folders)})
 
     async def models(self, request: web.Request) -> web.Response:
@@ -70,7 +72,7 @@ class FactRoutes:
         """GET /models/{folder}; 404 if there is no such folder."""
         if request.match_info["folder"] not in MODEL_FOLDERS:
             return web.Response(status=404)
-        return web.json_response([])
+        return web.json_response(self.folders.models(request.match_info["folder"]))
 
     async def embeddings(self, request: web.Request) -> web.Response:
         """GET /embeddings."""

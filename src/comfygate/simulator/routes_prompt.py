@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp import web
 
-from comfygate.simulator.catalog import CATALOG
 from comfygate.simulator.executor import Executor
 from comfygate.simulator.files import Folders
 from comfygate.simulator.journal import Journal, Moment
@@ -47,7 +46,7 @@ class PromptRoutes:
             return _refused(
                 "invalid_prompt_id", "Invalid prompt_id", "prompt_id must be a canonical lowercase UUID"
             )
-        verdict = validate(graph, CATALOG, self.folders)
+        verdict = validate(graph, self.executor.bench.catalog, self.folders)
         if verdict.error is not None:
             return web.json_response({"error": verdict.error, "node_errors": verdict.node_errors}, status=400)
         extra_data = dict(body.get("extra_data") or {})

@@ -18,6 +18,7 @@ from comfygate.simulator.faults import Faults, SimulatedFailureError
 from comfygate.simulator.files import Folders, OutsideFolderError
 from comfygate.simulator.graph import Plan, links_of, signatures
 from comfygate.simulator.journal import Journal, Moment
+from comfygate.simulator.memory import ModelMemory
 from comfygate.simulator.node import Call, NodeClass, Result
 from comfygate.simulator.progress import ProgressRegistry
 from comfygate.simulator.prompt_queue import Prompt, PromptResult
@@ -59,6 +60,7 @@ class Bench:
     pace: Pace
     switches: Switchboard
     restart_soon: Callable[[], None]
+    memory: ModelMemory = field(default_factory=ModelMemory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,8 @@ class Run:
             if own_steps:
                 self._step_from_thread(node_id, value, maximum, preview)
 
-        call = Call(self.bench.folders, self.prompt.graph, extra if isinstance(extra, dict) else None, step)
+        pnginfo = extra if isinstance(extra, dict) else None
+        call = Call(self.bench.folders, self.prompt.graph, pnginfo, step, self.bench.memory.load)
         return await asyncio.to_thread(self.bench.catalog[class_type].run, self._inputs(node_id), call)
 
     async def _suffer(self, class_type: str) -> None:

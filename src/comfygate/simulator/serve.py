@@ -23,6 +23,8 @@ async def serve(
     switches: Sequence[str] = (),
     seed: int = 0,
     journal_path: Path | None = None,
+    models: Sequence[str] = (),
+    model_load_seconds: float = 0.0,
     ready: Callable[[str], None] | None = None,
 ) -> None:
     """Run until cancelled; `ready` gets the URL once it listens. Raises OSError if it cannot listen or write
@@ -41,6 +43,8 @@ async def serve(
         switches=switches,
         seed=seed,
         journal_path=journal_path,
+        models=models,
+        model_load_seconds=model_load_seconds,
     )
     async with simulator:
         if ready is not None:

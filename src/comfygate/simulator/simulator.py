@@ -24,6 +24,8 @@ from comfygate.simulator.faults import Faults, HoldPoint, Outcome
 from comfygate.simulator.files import Folders
 from comfygate.simulator.journal import WAIT_SECONDS, Journal, Moment, MomentKind, Request
 from comfygate.simulator.journal_file import Facts, JournalFile
+from comfygate.simulator.memory import ModelMemory
+from comfygate.simulator.nodes_model import CHECKPOINTS
 from comfygate.simulator.prompt_queue import PromptQueue
 from comfygate.simulator.routes_control import ControlRoutes
 from comfygate.simulator.routes_facts import FactRoutes
@@ -48,6 +50,8 @@ class Simulator:
     (`interrupt_by_id` overrides); `jobs_api` adds the newer /api/jobs and, with it, `strict_prompt_ids`.
     Without `base_dir` files live in a temporary folder that goes with `stop`. `switches` are faults as
     NAME[=VALUE][:CHANCE] (UnknownFaultError), drawn from `seed`; `journal_path` is appended to (OSError).
+    `models` are the checkpoints it has, each taking `model_load_seconds` when another was loaded last;
+    `without_nodes` are classes it has not.
     """
 
     def __init__(
@@ -69,6 +73,9 @@ class Simulator:
         switches: Sequence[str] = (),
         seed: int = 0,
         journal_path: Path | None = None,
+        models: Sequence[str] = (),
+        model_load_seconds: float = 0.0,
+        without_nodes: Sequence[str] = (),
     ) -> None:
         self.host = host
         self.port = port
@@ -92,6 +99,8 @@ class Simulator:
             previews=previews,
         )
         self._upload_bytes_max = upload_bytes_max
+        self._models, self._without_nodes = tuple(models), frozenset(without_nodes)
+        self.memory = ModelMemory(model_load_seconds)
         self._given_base = base_dir
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -132,18 +141,20 @@ class Simulator:
         base = self._given_base or Path(tempfile.mkdtemp(prefix="comfygate-simulator-"))
         self._folders = Folders(base.resolve())
         await asyncio.to_thread(_prepare, self._folders)
+        self.add_models(*self._models)
         features = {**FEATURES, "max_upload_size": self._upload_bytes_max}
         self._sockets = Sockets(features, lambda: self.switches.drawn("silence_sockets") is not None)
         self._queue = PromptQueue(self._queue_changed)
         bench = Bench(
             self._sockets,
             self._folders,
-            CATALOG,
+            {name: node for name, node in CATALOG.items() if name not in self._without_nodes},
             self.faults,
             self.journal,
             self._pace,
             self.switches,
             self._restart_soon,
+            self.memory,
         )
         self._executor = Executor(self._queue, bench, self.executed)
         self._prompts = PromptRoutes(
@@ -158,7 +169,7 @@ class Simulator:
         routes = Routes(
             self._prompts,
             FileRoutes(self._folders),
-            FactRoutes(self._folders, self.version, features),
+            FactRoutes(self._folders, bench.catalog, self.version, features),
             JobRoutes(self._queue, self._executor, self.journal) if self.jobs_api else None,
             self._sockets,
             ControlRoutes(
@@ -181,6 +192,13 @@ class Simulator:
             asyncio.create_task(self._sockets.publish()),
             asyncio.create_task(self._executor.work()),
         ]
+
+    def add_models(self, *names: str) -> None:
+        """Put checkpoints, without content, where the loader lists them."""
+        folder = self._folders.base / "models" / CHECKPOINTS
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (folder / name).touch()
 
     async def stop(self) -> None:
         """Cut every connection and stop listening; the queue, the history and a temporary folder are gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -14,7 +14,7 @@ from comfygate.domain.job import Fence, JobState
 from comfygate.store import leases as leases_store
 from comfygate.store import turns
 from comfygate.store.clock import lease_clock
-from comfygate.store.fit import first_for
+from comfygate.store.fit import Taste, first_for
 from comfygate.store.jobs import get_graph, get_job, inputs_of
 from comfygate.store.outbox import tell
 from comfygate.store.rows import AttemptRow, ClaimedAttempt, JobRow
@@ -40,7 +40,7 @@ def claim(
     lease_ms: int,
     now_ms: int,
     under_lease: str | None = None,
-    overtakes_max: Mapping[str, int] | None = None,
+    taste: Taste | None = None,
 ) -> ClaimedAttempt | None:
     """Give the slot the first job in order that its server may run; None if there is none.
 
@@ -53,7 +53,8 @@ def claim(
     if slot.number in open_slots(conn, slot.server):
         # Found before a job is locked: a claim that is undone has made others pass over its job (I4).
         raise Conflict(f"slot {slot.number} of server {slot.server} is taken")
-    head = first_for(conn, slot.server, slot.lanes, now_ms, overtakes_max)
+    taste = Taste() if taste is None else taste
+    head = first_for(conn, slot.server, slot.lanes, now_ms, taste)
     if head is None:
         return None
     taken = conn.execute(
@@ -64,7 +65,7 @@ def claim(
     if taken.rowcount == 0:
         return None
     turns.began(conn, head.lane, head.priority, head.share)
-    if overtakes_max and overtakes_max.get(head.lane):
+    if taste.limits.get(head.lane):
         turns.count_overtake(conn, head.lane, head.priority, head.ticket)
     job = get_job(conn, head.id)
     try:
@@ -103,6 +104,7 @@ def _claimed(
         workflow=job.workflow,
         usual_ms=usual_run_ms(conn, job.workflow),
         deliver=job.deliver,
+        models=job.models,
     )
 
 

@@ -3,92 +3,190 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
 
 from comfygate.store import turns
 from comfygate.store.rows import JobRow
-from comfygate.store.tables import ELSEWHERE, IS_QUEUED, attempts, jobs, lanes, pair_quarantines, servers
+from comfygate.store.tables import (
+    ELSEWHERE,
+    IS_QUEUED,
+    attempts,
+    job_graphs,
+    jobs,
+    lanes,
+    misfits,
+    pair_quarantines,
+    servers,
+)
+
+LOOKS_MAX = 100
+"""So many jobs are looked at in one claim before it comes back with none."""
+
+
+@dataclass(slots=True)
+class Taste:
+    """What a server brings to a claim beside its name. All of it is optional.
+
+    `judge` says of a graph (JSON text) what this server has not that it needs, '' if nothing; `good` are the
+    workflows it was content with. `warm`: the models that are loaded here. Of the first `window` jobs of a
+    priority one with these may begin before others, none of which more than `overtakes_max` jobs then ever
+    overtook so. `leave_to_others`: models that a free server has warm beside this one; a job that needs them
+    and came less than `leave_ms` ago is left to it, and `left` says so. `limits`: bounds on overtaking by
+    lane.
+    """
+
+    judge: Callable[[str], str] | None = None
+    good: set[str] = field(default_factory=set)
+    warm: str = ""
+    window: int = 0
+    overtakes_max: int = 0
+    leave_to_others: frozenset[str] = frozenset()
+    leave_ms: int = 0
+    left: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+Head = Row[tuple[int, int, int, str, str, str, int | None, str, str, int, int]]
+_COLUMNS = (
+    jobs.c.priority,
+    jobs.c.share,
+    jobs.c.ticket,
+    jobs.c.id,
+    jobs.c.lane,
+    jobs.c.account_id,
+    jobs.c.running_max,
+    jobs.c.workflow,
+    jobs.c.models,
+    jobs.c.overtaken,
+    jobs.c.created_at_ms,
+)
 
 
 def first_for(
-    conn: Connection,
-    server: str,
-    of_lanes: Sequence[str],
-    now_ms: int,
-    overtakes_max: Mapping[str, int] | None = None,
-) -> Row[tuple[int, int, str]] | None:
-    """The best of the lanes' first jobs that this server may run. Only the winner is locked, so no other
-    lane's head is skipped.
+    conn: Connection, server: str, of_lanes: Sequence[str], now_ms: int, taste: Taste
+) -> Head | None:
+    """The best of the lanes' first jobs that this server may run, locked. Nothing else is: a job that is
+    looked at here and not taken must not be passed over by another server meanwhile.
 
-    A lane whose queued jobs are all being taken by others is passed over for the next best. In a lane with
-    a bound on overtaking that is reached, the oldest job comes before all else. An account that has as many
-    jobs on servers as it may has no job here.
+    In a lane with a bound on overtaking that is reached, the oldest job comes before all else. An account
+    that has as many jobs on servers as it may has no job here; neither has a workflow that this server cannot
+    run.
     """
-    full: set[str] = set()
-    while True:
-        taken = _best(conn, server, of_lanes, now_ms, overtakes_max or {}, full)
-        if taken is None or taken.running_max is None:
-            return taken
-        if turns.may_begin(conn, taken.account_id, taken.running_max):
-            return taken
-        full.add(taken.account_id)
-
-
-def _best(
-    conn: Connection,
-    server: str,
-    of_lanes: Sequence[str],
-    now_ms: int,
-    overtakes_max: Mapping[str, int],
-    full: set[str],
-) -> Row[tuple[int, int, str]] | None:
-    heads: list[tuple[int, int, int, str]] = []
-    for lane in of_lanes:
-        bound = overtakes_max.get(lane, 0)
-        oldest = bool(bound) and turns.overtakes_in(conn, lane) >= bound
-        row = conn.execute(_first_in(lane, server, now_ms, full, oldest=oldest)).one_or_none()
-        if row is not None:
-            heads.append((0 if oldest else 1, row.priority, row.ticket, lane))
-    for rank, _priority, _ticket, lane in sorted(heads):
-        query = _first_in(lane, server, now_ms, full, oldest=rank == 0)
-        taken = conn.execute(query.with_for_update(skip_locked=True, of=jobs)).one_or_none()
-        if taken is not None:
-            return taken
+    passed = Passed(set(), set())
+    for _ in range(LOOKS_MAX):
+        head = _best(conn, server, of_lanes, now_ms, taste, passed)
+        if head is None:
+            return None
+        if not _fits(conn, head, server, now_ms, taste):
+            continue
+        if head.running_max is not None and not turns.may_begin(conn, head.account_id, head.running_max):
+            passed.accounts.add(head.account_id)
+            continue
+        chosen, overtaken = _warm_or(conn, head, server, now_ms, taste)
+        if chosen is None:
+            return None
+        mine = select(jobs.c.ticket).where(jobs.c.ticket == chosen.ticket, IS_QUEUED)
+        if conn.execute(mine.with_for_update(skip_locked=True)).scalar() is None:
+            # Another server is taking it, or has.
+            passed.tickets.add(chosen.ticket)
+            continue
+        if overtaken:
+            counted = update(jobs).where(jobs.c.ticket.in_(overtaken))
+            conn.execute(counted.values(overtaken=jobs.c.overtaken + 1))
+        return chosen
     return None
 
 
-def _first_in(lane: str, server: str, now_ms: int, full: set[str], *, oldest: bool):  # type: ignore[no-untyped-def]  # a select
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a claim has seen that it cannot take: accounts at their limit, jobs that others are taking."""
+
+    accounts: set[str]
+    tickets: set[int]
+
+
+def _best(
+    conn: Connection, server: str, of_lanes: Sequence[str], now_ms: int, taste: Taste, passed: Passed
+) -> Head | None:
+    heads: list[tuple[int, int, int, Head]] = []
+    for lane in of_lanes:
+        bound = taste.limits.get(lane, 0)
+        oldest = bool(bound) and turns.overtakes_in(conn, lane) >= bound
+        row = conn.execute(_first_in(lane, server, now_ms, passed, oldest=oldest)).one_or_none()
+        if row is not None:
+            heads.append((0 if oldest else 1, row.priority, row.ticket, row))
+    return min(heads, key=lambda one: one[:3])[3] if heads else None
+
+
+def _fits(conn: Connection, job: Head, server: str, now_ms: int, taste: Taste) -> bool:
+    """Whether the server can run it; found out once a workflow, and kept where it cannot."""
+    if taste.judge is None or not job.workflow or job.workflow in taste.good:
+        return True
+    reason = taste.judge(
+        conn.execute(select(job_graphs.c.graph).where(job_graphs.c.job_id == job.id)).scalar_one()
+    )
+    if not reason:
+        taste.good.add(job.workflow)
+        return True
+    conn.execute(
+        insert(misfits).values(workflow=job.workflow, server=server, reason=reason, judged_at_ms=now_ms)
+    )
+    return False
+
+
+def _warm_or(
+    conn: Connection, head: Head, server: str, now_ms: int, taste: Taste
+) -> tuple[Head | None, Sequence[int]]:
+    """A job whose models are warm here, if one may begin before `head`, and the tickets it overtakes; None if
+    `head` is left to a server where its own are warm; else `head`."""
+    if not head.models or head.models == taste.warm:
+        return head, ()
+    if head.models in taste.leave_to_others and now_ms - head.created_at_ms < taste.leave_ms:
+        taste.left = True
+        return None, ()
+    if not taste.warm or taste.limits.get(head.lane):
+        return head, ()
+    near = _first_in(head.lane, server, now_ms, Passed(set(), set()), oldest=False)
+    overtaken: list[int] = []
+    for row in conn.execute(near.where(jobs.c.priority == head.priority).limit(taste.window)):
+        if row.models == taste.warm and row.workflow in taste.good and row.running_max is None:
+            return row, overtaken
+        if row.overtaken >= taste.overtakes_max:
+            break
+        overtaken.append(row.ticket)
+    return head, ()
+
+
+def _first_in(lane: str, server: str, now_ms: int, passed: Passed, *, oldest: bool):  # type: ignore[no-untyped-def]  # a select
     failed_there = exists().where(attempts.c.job_id == jobs.c.id, attempts.c.server == server, ELSEWHERE)
     hung_there = exists().where(
         pair_quarantines.c.workflow == jobs.c.workflow,
         pair_quarantines.c.server == server,
         pair_quarantines.c.until_at_ms > now_ms,
     )
+    unfit = exists().where(misfits.c.workflow == jobs.c.workflow, misfits.c.server == server)
     paused = exists().where(lanes.c.name == lane, lanes.c.paused_at_ms.is_not(None))
     drained = exists().where(servers.c.name == server, servers.c.drained_at_ms.is_not(None))
     order = (jobs.c.ticket,) if oldest else (jobs.c.priority, jobs.c.share, jobs.c.ticket)
     query = (
-        select(
-            jobs.c.priority,
-            jobs.c.share,
-            jobs.c.ticket,
-            jobs.c.id,
-            jobs.c.lane,
-            jobs.c.account_id,
-            jobs.c.running_max,
-        )
-        .where(jobs.c.lane == lane, IS_QUEUED, ~failed_there, ~hung_there, ~paused, ~drained)
+        select(*_COLUMNS)
+        .where(jobs.c.lane == lane, IS_QUEUED, ~failed_there, ~hung_there, ~unfit, ~paused, ~drained)
         .order_by(*order)
         .limit(1)
     )
-    return query.where(jobs.c.account_id.not_in(full)) if full else query
+    if passed.accounts:
+        query = query.where(jobs.c.account_id.not_in(passed.accounts))
+    if passed.tickets:
+        query = query.where(jobs.c.ticket.not_in(passed.tickets))
+    return query
 
 
 def other_server_for(conn: Connection, job: JobRow, *, besides: str, now_ms: int) -> bool:
-    """Whether another server has the job's lane, is not drained, and neither this job nor its workflow is
-    kept off it. One that is down counts: it may come back."""
+    """Whether another server has the job's lane, is not drained, can run it as far as is known, and neither
+    this job nor its workflow is kept off it. One that is down counts: it may come back."""
     out = set(
         conn.execute(
             select(attempts.c.server).where(attempts.c.job_id == job.id, attempts.c.elsewhere)
@@ -101,6 +199,7 @@ def other_server_for(conn: Connection, job: JobRow, *, besides: str, now_ms: int
             )
         ).scalars()
     )
+    out |= set(conn.execute(select(misfits.c.server).where(misfits.c.workflow == job.workflow)).scalars())
     return any(
         job.lane in json.loads(row.lanes)
         for row in conn.execute(
@@ -110,6 +209,22 @@ def other_server_for(conn: Connection, job: JobRow, *, besides: str, now_ms: int
         )
         if row.name not in out
     )
+
+
+def misfits_of(conn: Connection, workflow: str) -> dict[str, str]:
+    """Servers that were found to be unable to run a workflow, and what they have not."""
+    query = select(misfits.c.server, misfits.c.reason).where(misfits.c.workflow == workflow)
+    return {row.server: row.reason for row in conn.execute(query)}
+
+
+def forget_misfits(conn: Connection, server: str) -> int:
+    """What the server has may be another now: look anew at every workflow. Returns how many were kept off."""
+    return conn.execute(delete(misfits).where(misfits.c.server == server)).rowcount
+
+
+def forget_old_misfits(conn: Connection, before_ms: int) -> int:
+    """Drop what was found out before then; it is found out again when it matters. Returns how many."""
+    return conn.execute(delete(misfits).where(misfits.c.judged_at_ms < before_ms)).rowcount
 
 
 def quarantine_pair(conn: Connection, workflow: str, server: str, reason: str, until_at_ms: int) -> None:

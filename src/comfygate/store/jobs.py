@@ -88,6 +88,7 @@ def _write(conn: Connection, new: NewJob, tier: Tier, cost: Charge) -> None:
             share=share,
             share_cost=share_cost,
             running_max=tier.jobs_running_max or None,
+            models=new.models,
         )
     )
     conn.execute(insert(job_graphs).values(job_id=new.id, graph=new.graph))
@@ -250,6 +251,7 @@ def job_row(row: Row[tuple[object, ...]]) -> JobRow:
         deliver=tuple(json.loads(row.deliver)),
         share=row.share,
         running_max=row.running_max,
+        models=row.models,
     )
 
 

@@ -72,6 +72,7 @@ class NewJob:
     raw: bool = False
     deliver: tuple[str, ...] = ()
     fair_share: bool = False
+    models: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class JobRow:
     deliver: tuple[str, ...] = ()
     share: int = 0
     running_max: int | None = None
+    models: str = ""
 
     @property
     def fence(self) -> Fence:
@@ -124,6 +126,7 @@ class ClaimedAttempt:
     workflow: str = ""
     usual_ms: int | None = None
     deliver: tuple[str, ...] = ()
+    models: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -26,34 +25,32 @@ from sqlalchemy import (
 
 from comfygate.domain.blame import Blame
 from comfygate.domain.credits import CREDITS_MAX, MOVES, EntryKind, HoldState
-from comfygate.domain.health import ServerState
 from comfygate.domain.job import TERMINAL, JobState
-
-metadata = MetaData(
-    naming_convention={
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-        "fk": "%(table_name)s_%(column_0_name)s_fkey",
-        "ix": "%(table_name)s_%(column_0_N_name)s",
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-    }
+from comfygate.store.fleet_tables import (
+    fair_clocks,
+    lanes,
+    leases,
+    misfits,
+    pair_quarantines,
+    run_times,
+    server_health,
+    servers,
 )
+from comfygate.store.metadata import RowNumber, metadata, one_of
 
-# SQLite gives a rowid alias, hence an automatic number, to INTEGER only; PostgreSQL needs 64 bits.
-RowNumber = BigInteger().with_variant(Integer(), "sqlite")
+__all__ = [
+    "ELSEWHERE", "IN_FLIGHT", "IS_QUEUED", "OPEN_ATTEMPT", "RowNumber", "accounts", "api_keys", "assets",
+    "attempts", "audit_log", "blobs", "entries", "fair_clocks", "idempotency_keys", "job_graphs",
+    "job_inputs", "jobs", "lanes", "leases", "metadata", "misfits", "outbox", "pair_quarantines", "run_times",
+    "server_health", "servers",
+]  # fmt: skip
 
-
-def _one_of(column: str, values: list[str]) -> str:
-    quoted = ", ".join(f"'{value}'" for value in sorted(values))
-    return f"{column} IN ({quoted})"
-
-
-_terminal = _one_of("state", [state.value for state in TERMINAL])
+_terminal = one_of("state", [state.value for state in TERMINAL])
 _moves = " OR ".join(
     f"(kind = '{kind}' AND from_side = '{source}' AND to_side = '{target}')"
     for kind, (source, target) in MOVES.items()
 )
-_of_a_job = _one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE])
+_of_a_job = one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE])
 QUEUED = text("state = 'queued'")
 IN_FLIGHT = text("state IN ('claimed', 'running', 'canceling')")
 IS_FREE = text("free_day IS NOT NULL")
@@ -81,83 +78,6 @@ api_keys = Table(
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False, index=True),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revoked_at_ms", BigInteger),
-)
-
-servers = Table(
-    "servers",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("url", Text, nullable=False),
-    Column("slots", Integer, nullable=False),
-    Column("lanes", Text, nullable=False),
-    Column("created_at_ms", BigInteger, nullable=False),
-    # Since when the operator lets it take no new job; NULL: it works.
-    Column("drained_at_ms", BigInteger),
-    CheckConstraint("slots BETWEEN 1 AND 64", name="slots"),
-)
-
-# What the replica that owns a server last found out about it; all of it survives that replica.
-server_health = Table(
-    "server_health",
-    metadata,
-    Column("server", Text, primary_key=True),
-    Column("state", Text, nullable=False),
-    Column("reason", Text, nullable=False, server_default=""),
-    Column("version", Text, nullable=False, server_default=""),
-    Column("failures", Integer, nullable=False, server_default="0"),
-    Column("trips", Integer, nullable=False, server_default="0"),
-    Column("quarantined_until_at_ms", BigInteger),
-    Column("changed_at_ms", BigInteger, nullable=False),
-    CheckConstraint(_one_of("state", [state.value for state in ServerState]), name="state"),
-)
-
-# A workflow that hung on a server is not given to it again for a while.
-pair_quarantines = Table(
-    "pair_quarantines",
-    metadata,
-    Column("workflow", Text, primary_key=True),
-    Column("server", Text, primary_key=True),
-    Column("reason", Text, nullable=False, server_default=""),
-    Column("until_at_ms", BigInteger, nullable=False),
-)
-
-# How long a workflow usually runs, for the watchdog: a moving average of its successes.
-run_times = Table(
-    "run_times",
-    metadata,
-    Column("workflow", Text, primary_key=True),
-    Column("runs", BigInteger, nullable=False),
-    Column("usual_ms", BigInteger, nullable=False),
-    Column("updated_at_ms", BigInteger, nullable=False, index=True),
-)
-
-lanes = Table(
-    "lanes",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("paused_at_ms", BigInteger),
-    # Since when no server can take a job of this lane; its jobs expire a while after.
-    Column("unable_since_at_ms", BigInteger),
-    # Starts in a row that overtook an older job of another priority.
-    Column("overtakes", Integer, nullable=False, server_default="0"),
-)
-
-# The virtual time of lanes with fair share: the start tag of what began last, by priority.
-fair_clocks = Table(
-    "fair_clocks",
-    metadata,
-    Column("lane", Text, primary_key=True),
-    Column("priority", Integer, primary_key=True, autoincrement=False),
-    Column("at", BigInteger, nullable=False),
-)
-
-# Who does what only one replica may do at a time: a server's slots, telling subscribers.
-leases = Table(
-    "leases",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("owner", Text, nullable=False),
-    Column("until_at_ms", BigInteger, nullable=False),
 )
 
 # What operators did, by which way, and what came of it. Never changed.
@@ -208,8 +128,12 @@ jobs = Table(
     Column("share_cost", BigInteger, nullable=False, server_default="0"),
     # So many jobs its account may have on servers at once.
     Column("running_max", Integer),
-    CheckConstraint(_one_of("state", [state.value for state in JobState]), name="state"),
-    CheckConstraint(_one_of("hold", [hold.value for hold in HoldState]), name="hold"),
+    # Which model files its graph names; empty if none.
+    Column("models", Text, nullable=False, server_default=""),
+    # How many later jobs began before it because their models were warm.
+    Column("overtaken", Integer, nullable=False, server_default="0"),
+    CheckConstraint(one_of("state", [state.value for state in JobState]), name="state"),
+    CheckConstraint(one_of("hold", [hold.value for hold in HoldState]), name="hold"),
     CheckConstraint("price >= 0 AND (price = 0) = (hold = 'none')", name="price"),
     # Open job <=> open hold; what succeeded is paid, what ended otherwise is refunded.
     CheckConstraint(f"(hold = 'placed') = (price > 0 AND NOT ({_terminal}))", name="hold_open"),
@@ -305,8 +229,8 @@ attempts = Table(
     Column("elsewhere", Boolean, nullable=False, server_default=false()),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("(ended_at_ms IS NULL) = (outcome IS NULL)", name="ended"),
-    CheckConstraint(_one_of("outcome", ["succeeded", "failed", "canceled", "lost"]), name="outcome"),
-    CheckConstraint(_one_of("blame", [blame.value for blame in Blame]), name="blame"),
+    CheckConstraint(one_of("outcome", ["succeeded", "failed", "canceled", "lost"]), name="outcome"),
+    CheckConstraint(one_of("blame", [blame.value for blame in Blame]), name="blame"),
     Index(
         "attempts_one_a_slot",
         "server",

@@ -1,0 +1,27 @@
+"""Servers that fit: what each has not, by workflow; and the models of a job, for warm routing."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("models", sa.Text(), nullable=False, server_default=""))
+    op.add_column("jobs", sa.Column("overtaken", sa.Integer(), nullable=False, server_default="0"))
+    op.create_table(
+        "misfits",
+        sa.Column("workflow", sa.Text(), nullable=False),
+        sa.Column("server", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("judged_at_ms", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("workflow", "server", name="misfits_pkey"),
+    )
+    op.create_index("misfits_judged_at_ms", "misfits", ["judged_at_ms"])
+
+
+def downgrade() -> None:
+    op.drop_table("misfits")
+    op.drop_column("jobs", "overtaken")
+    op.drop_column("jobs", "models")
