@@ -17,7 +17,8 @@ WANTED = {
     "init", "serve", "simulate", "doctor", "demo", "run", "servers add", "servers list", "accounts add",
     "accounts list", "keys add", "credits grant", "ledger show", "ledger audit", "jobs list", "jobs show",
     "jobs cancel", "servers drain", "servers resume", "servers remove", "lanes list", "lanes pause",
-    "lanes resume", "jobs retry", "audit list", "backup", "restore",
+    "lanes resume", "jobs retry", "audit list", "backup", "restore", "review list", "review show",
+    "review release", "review reject", "review suspicions", "review forgive",
 }  # fmt: skip
 
 

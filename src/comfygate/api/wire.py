@@ -175,12 +175,14 @@ class PreviewFrame(BaseModel):
 
 
 class HealthBody(BaseModel):
-    """Whether the gateway can do its work. `degraded`: no server is up, jobs wait."""
+    """Whether the gateway can do its work. `degraded`: no server is up and jobs wait, or pictures cannot be
+    screened and jobs with them are refused."""
 
     status: Literal["ok", "degraded"]
     version: str
     servers: int
     servers_up: int
+    screening: Literal["ok", "unavailable"]
 
 
 class AccountBody(BaseModel):

@@ -43,17 +43,18 @@ metadata = MetaData(
 RowNumber = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _one_of(column: str, values: list[str]) -> str:
+def one_of(column: str, values: list[str]) -> str:
+    """The text of a CHECK that the column holds one of these words."""
     quoted = ", ".join(f"'{value}'" for value in sorted(values))
     return f"{column} IN ({quoted})"
 
 
-_terminal = _one_of("state", [state.value for state in TERMINAL])
+_terminal = one_of("state", [state.value for state in TERMINAL])
 _moves = " OR ".join(
     f"(kind = '{kind}' AND from_side = '{source}' AND to_side = '{target}')"
     for kind, (source, target) in MOVES.items()
 )
-_of_a_job = _one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE])
+_of_a_job = one_of("kind", [EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE])
 QUEUED = text("state = 'queued'")
 OPEN_ATTEMPT = text("ended_at_ms IS NULL")
 ELSEWHERE = text("elsewhere")
@@ -106,7 +107,7 @@ server_health = Table(
     Column("trips", Integer, nullable=False, server_default="0"),
     Column("quarantined_until_at_ms", BigInteger),
     Column("changed_at_ms", BigInteger, nullable=False),
-    CheckConstraint(_one_of("state", [state.value for state in ServerState]), name="state"),
+    CheckConstraint(one_of("state", [state.value for state in ServerState]), name="state"),
 )
 
 # A workflow that hung on a server is not given to it again for a while.
@@ -182,8 +183,8 @@ jobs = Table(
     # What the graph is, whatever its values: jobs of one workflow take about as long as each other.
     Column("workflow", Text, nullable=False, server_default=""),
     Column("retry_of", Text),
-    CheckConstraint(_one_of("state", [state.value for state in JobState]), name="state"),
-    CheckConstraint(_one_of("hold", [hold.value for hold in HoldState]), name="hold"),
+    CheckConstraint(one_of("state", [state.value for state in JobState]), name="state"),
+    CheckConstraint(one_of("hold", [hold.value for hold in HoldState]), name="hold"),
     CheckConstraint("price >= 0 AND (price = 0) = (hold = 'none')", name="price"),
     # Open job <=> open hold; what succeeded is paid, what ended otherwise is refunded.
     CheckConstraint(f"(hold = 'placed') = (price > 0 AND NOT ({_terminal}))", name="hold_open"),
@@ -274,8 +275,8 @@ attempts = Table(
     Column("elsewhere", Boolean, nullable=False, server_default=false()),
     CheckConstraint("number >= 1", name="number"),
     CheckConstraint("(ended_at_ms IS NULL) = (outcome IS NULL)", name="ended"),
-    CheckConstraint(_one_of("outcome", ["succeeded", "failed", "canceled", "lost"]), name="outcome"),
-    CheckConstraint(_one_of("blame", [blame.value for blame in Blame]), name="blame"),
+    CheckConstraint(one_of("outcome", ["succeeded", "failed", "canceled", "lost"]), name="outcome"),
+    CheckConstraint(one_of("blame", [blame.value for blame in Blame]), name="blame"),
     Index(
         "attempts_one_a_slot",
         "server",
