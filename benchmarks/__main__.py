@@ -1,4 +1,4 @@
-"""Measure on both engines and print a table: `python -m benchmarks [throughput] [submit] [claim]`.
+"""Measure on both engines and print a table: `python -m benchmarks [throughput] [submit] [claim] [screening]`.
 
 Everything runs on this machine: simulators in processes of their own, PostgreSQL started for the run.
 Each figure says what it counts; ratios compare two measurements of the same run.
@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.claim import measure_claim
 from benchmarks.engines import Engine, engines
+from benchmarks.screening import measure_screening
 from benchmarks.submit import measure_submit
 from benchmarks.throughput import measure_throughput
 
@@ -32,6 +33,7 @@ MEASURES: dict[str, Measure] = {
     "throughput": measure_throughput,
     "submit": measure_submit,
     "claim": measure_claim,
+    "screening": measure_screening,
 }
 
 

@@ -129,7 +129,8 @@ class JobBody(BaseModel):
     ]
     progress: Annotated[ProgressBody | None, Field(description="The latest; null unless an attempt runs.")]
     outputs: Annotated[
-        list[OutputBody], Field(description="All of them once the job succeeded, none before.")
+        list[OutputBody],
+        Field(description="All of them once the job succeeded, none before; of a failed job those released."),
     ]
     error: JobErrorBody | None
     metrics: Annotated[

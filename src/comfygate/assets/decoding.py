@@ -153,8 +153,8 @@ def _clip(source: Path | bytes, pixels_max: int) -> Iterator[tuple[Any, Any]]:
             _check_pixels(stream.codec_context.width, stream.codec_context.height, pixels_max)
         chosen = streams[0]
         chosen.codec_context.thread_count = 1
-        # The size may change in the middle of a clip; then the decoder refuses.
-        chosen.codec_context.options = {"max_pixels": str(pixels_max)}
+        # The size may change in the middle of a clip; then the decoder refuses. It counts its own padding.
+        chosen.codec_context.options = {"max_pixels": str(2 * pixels_max)}
         yield container, chosen
 
 

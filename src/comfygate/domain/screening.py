@@ -95,8 +95,9 @@ def judge(policy: Policy, inputs: Sequence[float], outputs: Sequence[float]) -> 
 
 
 def is_picture(content_type: str) -> bool:
-    """Whether this type is a picture or a clip, and so is decoded, limited and screened."""
-    return content_type.partition("/")[0] in {"image", "video"}
+    """Whether this type is a picture or a clip, and so is decoded, limited and screened. A drawing in SVG is
+    a text, which no decoder here and no node that loads pictures takes."""
+    return content_type != "image/svg+xml" and content_type.partition("/")[0] in {"image", "video"}
 
 
 def loads_pictures(class_type: str) -> bool:
