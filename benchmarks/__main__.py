@@ -1,4 +1,4 @@
-"""Measure on both engines and print a table: `python -m benchmarks [throughput] [submit] [claim] [screening]`.
+"""Measure on both engines and print a table: `python -m benchmarks [NAME…]`; see MEASURES for the names.
 
 Everything runs on this machine: simulators in processes of their own, PostgreSQL started for the run.
 Each figure says what it counts; ratios compare two measurements of the same run.

@@ -19,8 +19,8 @@ EXPLICIT, SAFE = 0.95, 0.05
 
 
 class Colours:
-    """A classifier of colours. `gone` takes it away, `seen` counts what it looked at; `previews`, if it is set,
-    is what previews score."""
+    """A classifier of colours. `gone` takes it away, `seen` counts what it looked at; `previews`, if set, is
+    what previews score."""
 
     model = "colours"
 

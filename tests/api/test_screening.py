@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from comfygate.assets.screening import PictureWorker
 from comfygate.domain.errors import Conflict, NotFound
 from comfygate.gate import operate, screen
 from comfygate.simulator import Simulator
@@ -27,6 +28,7 @@ from tests.api.house import (
     settings_for,
     video_graph,
 )
+from tests.assets.drawn import encoded, landscape
 
 REVIEW = {"screening": {"action": "review"}}
 OFF = {"screening": {"enabled": False}}
@@ -236,6 +238,34 @@ async def test_without_a_model_nothing_is_taken_and_health_says_so(
     assert await credits_of(eve) == (100, 0)
     health = (await eve.http.get("/api/v2/health")).json()
     assert (health["status"], health["screening"]) == ("degraded", "unavailable")
+
+
+async def test_the_real_worker_without_its_weights_refuses_jobs_and_still_takes_uploads(
+    gateway: Gateway, tmp_path: Any
+) -> None:
+    assert gateway.ctx.eyes is not None
+    broken = PictureWorker(str(tmp_path / "gone.onnx"))
+    gateway.ctx.eyes.classifier = gateway.ctx.eyes.pictures = broken
+    try:
+        async with gateway.client(await gateway.add_account("eve")) as eve:
+            asset = await eve.asset(png())
+            for graph in (image_graph(), file_graph(reference(asset))):
+                answer = await eve.http.post("/api/v2/jobs", json={"workflow": graph})
+                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "screening_unavailable")
+                assert str(tmp_path) not in answer.text
+            assert (await eve.http.get("/api/v2/health")).json()["screening"] == "unavailable"
+            assert await credits_of(eve) == (100, 0)
+    finally:
+        broken.close()
+
+
+async def test_the_real_model_delivers_harmless_pictures(gateway: Gateway, tmp_path: Any) -> None:
+    async with gateway.client(await gateway.add_account("ann")) as ann:
+        asset = await ann.asset(encoded(landscape(tmp_path), "PNG"))
+        job = await ann.run(plain_graph(asset))
+        assert job["status"] == "succeeded", job["error"]
+    (score,) = (await operated(gateway, "jobs.show", job=job["id"]))["screening"]
+    assert (score["finding"], score["score"] < 0.2) == ("safe", True)
 
 
 async def test_a_model_that_goes_while_a_job_runs_refunds_it(

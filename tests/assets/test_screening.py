@@ -6,13 +6,15 @@ import asyncio
 import os
 import signal
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from comfygate.assets.screening import PictureWorker, shared_worker
+from comfygate.assets.screening import WORKER, PictureWorker, shared_worker
 from comfygate.assets.seen import Kept, Seen
 from comfygate.domain.errors import (
     BlobNotFound,
@@ -239,6 +241,25 @@ async def test_a_plan_comes_through_the_pipe_as_it_was_made(own: PictureWorker, 
     assert await own.plan(path, "image/png", output=False) is None
     stored(tmp_path, plain + b"more")
     assert await own.plan(path, "image/png", output=False) == [Kept(0, len(plain))]
+
+
+def test_the_worker_ends_with_its_input_and_minds_no_terminal() -> None:
+    """Whatever kills a gateway closes its pipes, so no worker is left behind."""
+    with subprocess.Popen(
+        [sys.executable, "-m", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"operation": "ready"}\n')
+        process.stdin.flush()
+        assert process.stdout.readline() == b"{}\n"
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.stdin.write(b'{"operation": "ready"}\n')
+        process.stdin.flush()
+        assert process.stdout.readline() == b"{}\n"
+        process.stdin.close()
+        assert process.wait(20) == 0
 
 
 def test_all_share_one_worker_while_there_is_a_user() -> None:
