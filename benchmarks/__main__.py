@@ -1,4 +1,4 @@
-"""Measure on both engines and print a table: `python -m benchmarks [NAME]…`, all by default.
+"""Measure on both engines and print a table: `python -m benchmarks [NAME…]`; see MEASURES for the names.
 
 Everything runs on this machine: simulators in processes of their own, PostgreSQL started for the run.
 Each figure says what it counts; ratios compare two measurements of the same run.
@@ -22,6 +22,7 @@ from rich.table import Table
 from benchmarks.claim import measure_claim
 from benchmarks.engines import Engine, engines
 from benchmarks.fair import measure_fair
+from benchmarks.screening import measure_screening
 from benchmarks.submit import measure_submit
 from benchmarks.throughput import measure_throughput
 from benchmarks.warm import measure_warm
@@ -36,6 +37,7 @@ MEASURES: dict[str, Measure] = {
     "claim": measure_claim,
     "fair": measure_fair,
     "warm": measure_warm,
+    "screening": measure_screening,
 }
 
 

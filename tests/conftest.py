@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from comfygate.assets.screening import shared_worker
 from tests.postgres import Postgres, running_postgres
 
 # A failure prints the blob that replays it; a slow machine is not a failure.
@@ -20,6 +21,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith("COMFYGATE_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_picture_worker() -> Iterator[None]:
+    """The worker that the first picture starts stays for the gateways of the next tests: each of them would
+    else load the model anew."""
+    with shared_worker():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ async def test_ranges_outside_the_file(ann: Client, asset: dict[str, Any]) -> No
 
 
 async def test_a_file_without_bytes(ann: Client) -> None:
-    asset = await ann.asset(b"", "empty.bin")
+    asset = await ann.asset(b"", "empty.bin", content_type="application/octet-stream")
     address = f"/api/v2/assets/{asset['id']}/content"
     whole = await ann.http.get(address)
     assert (whole.status_code, whole.content) == (200, b"")

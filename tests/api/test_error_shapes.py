@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from comfygate.api.errors import STATUS
 from comfygate.domain.errors import GateError, LedgerViolation, ServerTrouble, SettingsError
 from comfygate.gate import views
-from tests.api.house import Client, Gateway, image_graph, running_gateway, settings_for
+from tests.api.house import Client, Gateway, image_graph, png, running_gateway, settings_for
 
 
 def kinds(base: type[GateError] = GateError) -> set[type[GateError]]:
@@ -129,7 +129,7 @@ async def test_behind_a_proxy_with_a_prefix(tmp_path: Any, sqlite_url: str) -> N
         # A proxy that strips the prefix, and one that leaves it.
         for prefix in ("", "/gate"):
             assert (await ann.http.get(f"{prefix}/api/v2/jobs/{job['id']}")).status_code == 200
-        asset = await ann.asset(b"x")
+        asset = await ann.asset(png())
         assert asset["url"].startswith("https://pictures.example.org/gate/api/v2/assets/")
         (server,) = (await ann.http.get("/openapi.json")).json()["servers"]
         assert server == {"url": "https://pictures.example.org/gate"}
@@ -137,7 +137,7 @@ async def test_behind_a_proxy_with_a_prefix(tmp_path: Any, sqlite_url: str) -> N
 
 
 async def test_a_host_header_that_is_no_host(ann: Client, lite: Gateway) -> None:
-    asset = await ann.asset(b"x")
+    asset = await ann.asset(png())
     for host in ("evil/path", 'a"b', "a b@c", "[::1"):
         request = httpx.Request(
             "GET",

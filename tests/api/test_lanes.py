@@ -67,4 +67,4 @@ async def test_health_needs_no_key_and_tells_no_secret(house: Gateway, sim: Simu
         await house.add_server(sim)
         well = (await nobody.http.get("/api/v2/health")).json()
         assert (well["status"], well["servers"], well["servers_up"]) == ("ok", 1, 1)
-        assert set(well) == {"status", "version", "servers", "servers_up"}
+        assert set(well) == {"status", "version", "servers", "servers_up", "screening"}

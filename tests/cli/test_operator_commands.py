@@ -32,7 +32,15 @@ def test_accounts_add_json_is_the_id_and_the_key_and_nothing_else(base: Path, in
     assert made.out.count("\n") == 1
     assert KEY.fullmatch(answer["api_key"])
     (account,) = invoke("accounts", "list", "--json").json()["accounts"]
-    assert account == {"id": answer["id"], "name": "ann", "tier": "vip", "available": 7, "held": 0}
+    assert account == {
+        "id": answer["id"],
+        "name": "ann",
+        "tier": "vip",
+        "available": 7,
+        "held": 0,
+        "suspicions": 0,
+        "disabled_at_ms": None,
+    }
 
 
 def test_a_key_is_shown_once_and_kept_nowhere(base: Path, invoke: Invoke) -> None:

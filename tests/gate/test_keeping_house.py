@@ -15,6 +15,7 @@ from comfygate.gate.janitor import sweep_orphans, tidy_once
 from comfygate.gate.submit import Submission, submit
 from comfygate.gate.views import get_job
 from comfygate.settings import load_settings
+from tests.api.house import png
 
 GRAPH = {
     "1": {"class_type": "LoadImage", "inputs": {"image": "photo.png"}},
@@ -59,7 +60,7 @@ async def _keys(ctx: Context) -> list[str]:
 
 async def test_a_job_that_waits_too_long_expires_with_a_refund(ctx: Context, clock: Clock) -> None:
     account = (await accounts.add_account(ctx, "ann", credits=5)).account
-    await files.store_upload(ctx, Upload(account.id, file_path="photo.png"), _bytes(b"picture"))
+    await files.store_upload(ctx, Upload(account.id, file_path="photo.png"), _bytes(png()))
     view = await submit(ctx, Submission(account.id, GRAPH))
     clock.ms += HOUR_MS - 1
     await tidy_once(ctx)
@@ -72,7 +73,7 @@ async def test_a_job_that_waits_too_long_expires_with_a_refund(ctx: Context, clo
 
 async def test_an_input_outlives_its_time_while_its_job_waits(ctx: Context, clock: Clock) -> None:
     account = (await accounts.add_account(ctx, "ann", credits=5)).account
-    await files.store_upload(ctx, Upload(account.id, file_path="photo.png"), _bytes(b"picture"))
+    await files.store_upload(ctx, Upload(account.id, file_path="photo.png"), _bytes(png()))
     await submit(ctx, Submission(account.id, GRAPH))
     clock.ms += 601_000
     await tidy_once(ctx)

@@ -52,6 +52,8 @@ class Process:
             new_id=world.new_id,
             owner=self.name,
             live=Live(world.loop.time),
+            # Nothing here is a picture, and a process of its own has no virtual clock.
+            eyes=None,
         )
 
     def start(self) -> None:

@@ -130,12 +130,13 @@ def _line(line: why.Line | None) -> LineBody | None:
     tags=["health"],
 )
 async def get_health(face: TheFace) -> Response:
-    """Whether the database answers and a server is up. Needs no key."""
+    """Whether the database answers, a server is up and pictures can be screened. Needs no key."""
     found = await health.look(face.ctx)
     body = HealthBody(
-        status="ok" if found.servers_up else "degraded",
+        status="ok" if found.servers_up and found.screens else "degraded",
         version=VERSION,
         servers=found.servers,
         servers_up=found.servers_up,
+        screening="ok" if found.screens else "unavailable",
     )
     return JSONResponse(body.model_dump(mode="json"), headers={"Cache-Control": "no-store"})

@@ -91,6 +91,12 @@ ROUTES: Final = (
     Route("GET", "/jobs/{job}/why", "jobs.why"),
     Route("POST", "/jobs/{job}/cancel", "jobs.cancel"),
     Route("POST", "/jobs/{job}/retry", "jobs.retry"),
+    Route("GET", "/reviews", "review.list"),
+    Route("GET", "/reviews/{job}", "review.show"),
+    Route("POST", "/reviews/{job}/release", "review.release"),
+    Route("POST", "/reviews/{job}/reject", "review.reject"),
+    Route("GET", "/accounts/{account}/suspicions", "review.suspicions"),
+    Route("POST", "/accounts/{account}/forgive", "review.forgive"),
     Route("GET", "/audit", "audit.list"),
 )
 

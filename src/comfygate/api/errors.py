@@ -15,7 +15,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from comfygate.api.request_ids import request_id_of
-from comfygate.domain.errors import GateError, NotFound, RequestRefused, StoreTrouble
+from comfygate.domain.errors import (
+    GateError,
+    NotFound,
+    RequestRefused,
+    ScreeningUnavailable,
+    StoreTrouble,
+)
 
 STATUS: Final[Mapping[str, int]] = {
     "asset_in_use": 409,
@@ -34,6 +40,9 @@ STATUS: Final[Mapping[str, int]] = {
     "not_found": 404,
     "payload_too_large": 413,
     "queue_full": 429,
+    "screened": 422,
+    "screening_unavailable": 503,
+    "unreadable_picture": 422,
     "range_not_satisfiable": 416,
     "settings_invalid": 500,
     "rate_limited": 429,
@@ -47,6 +56,9 @@ STATUS: Final[Mapping[str, int]] = {
 GENERIC: Final = "Something failed on the server's side; the operator can find it by the request id."
 STORE_TROUBLE: Final = (
     "The database does not answer right now. Try again; whether a write was done is known once it does."
+)
+NOT_SCREENED: Final = (
+    "Pictures cannot be screened right now, so no job that needs it is taken. Try again later."
 )
 RETRY_AFTER_SECONDS: Final = 5
 """What a caller is told to wait when the refusal itself says nothing."""
@@ -82,10 +94,15 @@ def refusal(request: Request, error: GateError) -> Response:
         log.warning("request.store_trouble", error=error.message)
         body = envelope("upstream_error", STORE_TROUBLE, {"request_id": request_id_of(request)})
         return JSONResponse(body, 503, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    if isinstance(error, ScreeningUnavailable):
+        # The reason, which names paths, is for the operator.
+        log.warning("request.not_screened", error=error.message)
+        headers = {"Retry-After": str(error.retry_after_seconds or RETRY_AFTER_SECONDS)}
+        return JSONResponse(envelope(error.code, NOT_SCREENED), status, headers)
     if status >= 500:
         log.error("request.failed", code=error.code, error=str(error), exc_info=error)
         return failure(request)
-    headers: dict[str, str] = {}
+    headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="comfygate"'
     if status == 429:

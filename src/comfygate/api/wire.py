@@ -129,7 +129,8 @@ class JobBody(BaseModel):
     ]
     progress: Annotated[ProgressBody | None, Field(description="The latest; null unless an attempt runs.")]
     outputs: Annotated[
-        list[OutputBody], Field(description="All of them once the job succeeded, none before.")
+        list[OutputBody],
+        Field(description="All of them once the job succeeded, none before; of a failed job those released."),
     ]
     error: JobErrorBody | None
     metrics: Annotated[
@@ -175,12 +176,14 @@ class PreviewFrame(BaseModel):
 
 
 class HealthBody(BaseModel):
-    """Whether the gateway can do its work. `degraded`: no server is up, jobs wait."""
+    """Whether the gateway can do its work. `degraded`: no server is up and jobs wait, or pictures cannot be
+    screened and jobs with them are refused."""
 
     status: Literal["ok", "degraded"]
     version: str
     servers: int
     servers_up: int
+    screening: Literal["ok", "unavailable"]
 
 
 class AccountBody(BaseModel):

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from comfygate.app.wiring import connector, http_session
+from comfygate.assets.screening import PictureWorker
 from comfygate.cli.findings import Finding
 from comfygate.comfy.cancel import KEEPS_PROMPT_ID_SINCE
 from comfygate.comfy.errors import ComfyError, ServerRefused
 from comfygate.comfy.wire import CancelVia, Capabilities
-from comfygate.domain.errors import GateError, ServerTrouble
+from comfygate.domain.errors import GateError, ScreeningUnavailable, ServerTrouble
 from comfygate.gate.run import Link
 from comfygate.settings import Settings
 from comfygate.store.inspect import look_at_postgresql, look_at_sqlite
@@ -93,6 +94,24 @@ def _check_postgresql(settings: Settings, url: str) -> list[Finding]:
         advice = f"use PostgreSQL {POSTGRESQL_MIN} or newer"
         return [Finding("fault", "database", f"{where} is PostgreSQL {version}", advice), _schema(revision)]
     return [Finding("ok", "database", f"{where} is PostgreSQL {version}"), _schema(revision)]
+
+
+async def check_screening(settings: Settings) -> Sequence[Finding]:
+    """Whether pictures can be scored here, in a process of its own as the service has one."""
+    worker = PictureWorker()
+    try:
+        await worker.ready()
+    except ScreeningUnavailable as error:
+        says = error.message if settings.screening.enabled else f"{error.message}; [screening] is off"
+        advice = "install comfygate's dependencies again; until then jobs with pictures are refused"
+        return [Finding("fault", "screening", says, advice)]
+    finally:
+        worker.close()
+    if not settings.screening.enabled:
+        says = "off; jobs that are sent a picture are screened all the same"
+        return [Finding("warn", "screening", says, "set screening.enabled = true before strangers come")]
+    action, threshold = settings.screening.action, settings.screening.threshold
+    return [Finding("ok", "screening", f"{worker.model} works; from {threshold:g}: {action}")]
 
 
 async def check_server(settings: Settings, server: Mapping[str, Any]) -> Sequence[Finding]:

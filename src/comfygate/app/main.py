@@ -57,6 +57,13 @@ async def check_server(settings: Settings, server: Mapping[str, Any]) -> Sequenc
     return await checkup.check_server(settings, server)
 
 
+async def check_screening(settings: Settings) -> Sequence[Finding]:
+    """See `comfygate.app.checkup`."""
+    from comfygate.app import checkup
+
+    return await checkup.check_screening(settings)
+
+
 async def back_up(settings: Settings, file: Path) -> dict[str, Any]:
     """See `comfygate.app.safekeeping`."""
     from comfygate.app import safekeeping
@@ -95,6 +102,7 @@ SERVICES = Services(
     hosted=hosted,
     check_database=check_database,
     check_server=check_server,
+    check_screening=check_screening,
     back_up=back_up,
     restore=restore,
     configure_logs=logs.configure,

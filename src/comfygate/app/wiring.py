@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy.exc import DBAPIError
 
 from comfygate.assets.blobs import BlobStore
+from comfygate.assets.screening import Eyes, shared_worker
 from comfygate.comfy.address import ServerAddress
 from comfygate.comfy.channel import Channel
 from comfygate.comfy.client import ComfyClient
@@ -27,6 +28,7 @@ from comfygate.domain.errors import Conflict, SettingsError
 from comfygate.domain.health import HealthLimits
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
+from comfygate.domain.screening import Action, Policy
 from comfygate.domain.watchdog import Patience
 from comfygate.gate.catalogue import Shelf
 from comfygate.gate.context import Context
@@ -70,6 +72,13 @@ def rules_of(settings: Settings) -> Rules:
             settings.dispatch.quarantine_seconds_max,
         ),
         patience=Patience(**settings.watchdog.model_dump()),
+        screening=Policy(
+            settings.screening.enabled,
+            settings.screening.threshold,
+            Action(settings.screening.action),
+            settings.screening.frames_max,
+            settings.screening.suspicions_max,
+        ),
         attempts_max=settings.dispatch.attempts_max,
         unable_seconds_max=settings.dispatch.unable_seconds_max,
         comfy_poll_seconds=settings.comfy.poll_seconds,
@@ -101,21 +110,24 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
     with only_process(settings) if url.startswith("sqlite") else contextlib.nullcontext():
         store = await asyncio.to_thread(_open_database, settings, url)
         try:
-            yield Context(
-                store=store,
-                blobs=BlobStore(uploads=settings.uploads_path, results=settings.results_path),
-                rules=rules_of(settings),
-                now_ms=lambda: time.time_ns() // 1_000_000,
-                new_id=lambda: str(uuid.uuid4()),
-                owner=str(uuid.uuid4()),
-                live=Live(time.monotonic),
-                shelf=Shelf(
-                    settings.workflows_path,
-                    House(frozenset(settings.lanes), frozenset(settings.tiers)),
-                    nodes_max=settings.limits.graph_nodes_max,
-                ),
-                listen_url=None if url.startswith("sqlite") else url,
-            )
+            # Started with the first picture that somebody looks at.
+            with shared_worker() as worker:
+                yield Context(
+                    store=store,
+                    blobs=BlobStore(uploads=settings.uploads_path, results=settings.results_path),
+                    rules=rules_of(settings),
+                    now_ms=lambda: time.time_ns() // 1_000_000,
+                    new_id=lambda: str(uuid.uuid4()),
+                    owner=str(uuid.uuid4()),
+                    live=Live(time.monotonic),
+                    eyes=Eyes(worker, worker),
+                    shelf=Shelf(
+                        settings.workflows_path,
+                        House(frozenset(settings.lanes), frozenset(settings.tiers)),
+                        nodes_max=settings.limits.graph_nodes_max,
+                    ),
+                    listen_url=None if url.startswith("sqlite") else url,
+                )
         finally:
             await store.close()
 

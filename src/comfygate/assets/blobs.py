@@ -90,6 +90,14 @@ class BlobStore:
         with _disk_trouble(f"look at {key}", key):
             return (await obstore.head_async(self._stores[area], path))["size"]
 
+    def file_of(self, key: str) -> Path:
+        """Where the bytes lie on this machine, for a process that decodes them; they may be gone by then.
+
+        Raises BlobMissing for what is no key.
+        """
+        area, path = _split(key)
+        return self._roots[area] / path
+
     async def read(self, key: str, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Stream the bytes from `start` up to but without `end`; all by default. Raises BlobMissing.
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from comfygate.cli import backup_commands as backups
 from comfygate.cli import fleet_commands as fleet
 from comfygate.cli import operator_commands as operator
+from comfygate.cli import review_commands as reviews
 from comfygate.cli import service_commands as service
 from comfygate.cli import workflow_commands as catalogue
 from comfygate.cli.exit_codes import Exit
@@ -49,6 +50,7 @@ def build() -> typer.Typer:
         ("ledger", operator.ledger),
         ("jobs", operator.jobs),
         ("workflows", catalogue.workflows),
+        ("review", reviews.review),
         ("audit", operator.audit),
     ):
         root.add_typer(group, name=name)

@@ -43,6 +43,8 @@ async def _tour(services: Services, settings: Settings) -> AsyncIterator[Finding
         ("data", settings.data_path), ("uploads", settings.uploads_path), ("results", settings.results_path)
     ):  # fmt: skip
         yield await asyncio.to_thread(_folder, f"{name} folder", path)
+    for finding in await services.check_screening(settings):
+        yield finding
     running, says = await _service(settings)
     yield says
     if running is None:

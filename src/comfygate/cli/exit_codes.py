@@ -43,6 +43,7 @@ _OF_CODES: Final[dict[str, Exit]] = {
     "not_found": Exit.NOT_FOUND,
     "blob_not_found": Exit.NOT_FOUND,
     "upstream_error": Exit.OUT_OF_REACH,
+    "screening_unavailable": Exit.OUT_OF_REACH,
     "out_of_reach": Exit.OUT_OF_REACH,
     "job_failed": Exit.JOB_FAILED,
     "ledger_violation": Exit.NOT_BALANCED,

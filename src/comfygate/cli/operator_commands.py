@@ -50,8 +50,19 @@ def accounts_list(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     table(
         "Accounts",
-        ("name", "tier", "available", "held", "id"),
-        [(a["name"], a["tier"], a["available"], a["held"], a["id"]) for a in answer["accounts"]],
+        ("name", "tier", "available", "held", "suspicions", "disabled since", "id"),
+        [
+            (
+                a["name"],
+                a["tier"],
+                a["available"],
+                a["held"],
+                a["suspicions"] or "",
+                local_time(a["disabled_at_ms"]),
+                a["id"],
+            )
+            for a in answer["accounts"]
+        ],
     )
 
 
@@ -217,11 +228,13 @@ def jobs_show(
         columns = list(answer["attempts"][0])
         rows = [[_cell(one[column]) for column in columns] for one in answer["attempts"]]
         table("Attempts", columns, rows)
+    for one in answer["screening"]:
+        say(f"screened {one['name']}: {one['finding']} ({one['score']:.3f})")
     for output in answer["outputs"]:
         say(f"output {output['name']}: {output['size_bytes']} bytes, asset {output['asset_id']}")
 
 
-_BESIDE = frozenset({"attempts", "outputs"})
+_BESIDE = frozenset({"attempts", "outputs", "screening"})
 
 
 def _cell(value: Any) -> Any:

@@ -31,7 +31,8 @@ class Services:
     `perform(settings, operation, arguments)` opens the store itself, for when no service runs.
     `serve(settings, announce)` runs until told to stop and calls `announce(url)` when ready.
     `hosted(settings)` runs a whole service for the length of a block, without touching signals.
-    `check_database(settings)` and `check_server(settings, server)` look without changing anything.
+    `check_database(settings)`, `check_server(settings, server)` and `check_screening(settings)` look without
+    changing anything.
     `back_up(settings, file)` and `restore(settings, file, force=…)` copy the SQLite database out and back in.
     `configure_logs(level, form)` sends every log line to standard error.
     `run(coroutine function)` runs it to its end in the fastest event loop there is.
@@ -42,6 +43,7 @@ class Services:
     hosted: Callable[[Settings], AbstractAsyncContextManager[House]]
     check_database: Callable[[Settings], Awaitable[Sequence[Finding]]]
     check_server: Callable[[Settings, Mapping[str, Any]], Awaitable[Sequence[Finding]]]
+    check_screening: Callable[[Settings], Awaitable[Sequence[Finding]]]
     back_up: Callable[[Settings, Path], Awaitable[dict[str, Any]]]
     restore: Callable[..., Awaitable[dict[str, Any]]]
     configure_logs: Callable[[LogLevel, LogFormat], None]

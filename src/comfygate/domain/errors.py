@@ -8,7 +8,9 @@ GateError
 │   ├── MissingAsset            a reference to a file that is not the caller's
 │   ├── HashMismatch            the bytes received are not those that were announced
 │   ├── IdempotencyKeyReuse     a key is good for one request
-│   ├── PayloadTooLarge         more bytes than the limit
+│   ├── PayloadTooLarge         more bytes, pixels or frames than the limit
+│   ├── UnreadablePicture       no decoder makes the picture or clip of it that it claims to be
+│   ├── Screened                an input that screens as explicit
 │   └── Conflict                the thing is not in a state that allows this
 │       └── AssetInUse          a job still needs the asset
 ├── AccessRefused
@@ -23,7 +25,8 @@ GateError
 ├── InsufficientCredits
 ├── ServerTrouble               a ComfyUI, the store or the disk failed us
 │   ├── StoreTrouble            the database does not answer, or cannot write
-│   └── WorkflowUnusable        a workflow of the catalogue breaks its own rules: the operator's to correct
+│   ├── WorkflowUnusable        a workflow of the catalogue breaks its own rules: the operator's to correct
+│   └── ScreeningUnavailable    pictures cannot be screened now, so none are taken
 ├── LedgerViolation             a money rule was about to be broken: our bug, nothing was written
 └── SettingsError               the configuration cannot be used
 """
@@ -103,10 +106,24 @@ class IdempotencyKeyReuse(RequestRefused):
 
 
 class PayloadTooLarge(RequestRefused):
-    """More bytes arrived than the limit allows."""
+    """More bytes, pixels or frames arrived than the limit allows."""
 
     code = "payload_too_large"
     next_step = "Send a smaller file."
+
+
+class UnreadablePicture(RequestRefused):
+    """The bytes are not the picture or clip that they claim to be, or decoding them takes too much."""
+
+    code = "unreadable_picture"
+    next_step = "Save the picture or clip anew in a usual format and send that."
+
+
+class Screened(RequestRefused):
+    """An input screens as explicit."""
+
+    code = "screened"
+    next_step = "Use another picture; ask the operator if this is a mistake."
 
 
 class Conflict(RequestRefused):
@@ -200,6 +217,13 @@ class StoreTrouble(ServerTrouble):
 
 class WorkflowUnusable(ServerTrouble):
     """A workflow of the catalogue breaks its own rules for these values, its price formula say."""
+
+
+class ScreeningUnavailable(ServerTrouble):
+    """Pictures cannot be screened: the message says why, for the operator."""
+
+    code = "screening_unavailable"
+    next_step = "Try again in a while; 'comfygate doctor' says what is wrong."
 
 
 class LedgerViolation(GateError):

@@ -10,7 +10,7 @@ from typing import Any
 from comfygate.comfy.errors import ComfyError, PromptRejected, ServerUnreachable
 from comfygate.comfy.wire import Located
 from comfygate.domain.blame import Blame
-from comfygate.domain.errors import BlobNotFound, ServerTrouble
+from comfygate.domain.errors import BlobNotFound, ServerTrouble, UnreadablePicture
 from comfygate.domain.job import Canceled, Failed, JobError, JobState, Lost, Outcome
 from comfygate.gate import verdict
 from comfygate.gate.patience import surely_read
@@ -52,9 +52,8 @@ async def _send_once(run: Run) -> Outcome | None:
         run.dropped = await _post(run, run.staged)
     except PromptRejected as refusal:
         return verdict.rejected(refusal)
-    except (InputGone, BlobNotFound) as error:
-        sentence = "An input file is no longer there."
-        return Failed(JobError("input_gone", sentence), cause=str(error), blame=Blame.INPUT)
+    except (InputGone, BlobNotFound, UnreadablePicture) as error:
+        return _unusable(error)
     except ServerTrouble as error:
         # Raised by our own storage while staging, so nothing was sent.
         return Lost(f"an input could not be read: {error}", Blame.STORAGE)
@@ -70,6 +69,14 @@ async def _send_once(run: Run) -> Outcome | None:
         run.log.warning("prompt.outputs_dropped", nodes=sorted(run.dropped))
         run.cancel.set()
     return None
+
+
+def _unusable(error: Exception) -> Failed:
+    if isinstance(error, UnreadablePicture):
+        sentence = "An input file cannot be read as the picture or clip that it should be."
+        return Failed(JobError("invalid_input", sentence), cause=error.message, blame=Blame.INPUT)
+    sentence = "An input file is no longer there."
+    return Failed(JobError("input_gone", sentence), cause=str(error), blame=Blame.INPUT)
 
 
 async def _post(run: Run, staged: Staged) -> Mapping[str, Any]:

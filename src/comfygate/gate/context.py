@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from comfygate.assets.blobs import BlobStore
+from comfygate.assets.screening import Eyes
 from comfygate.domain.graph import NodeClass
 from comfygate.domain.health import ServerState
 from comfygate.domain.pace import Pace
@@ -156,6 +157,8 @@ class Context:
     new_id: Callable[[], str]
     owner: str
     live: Live
+    eyes: Eyes | None
+    """Looks at pictures. None only where there are none: in the simulation of whole fleets by tests."""
     shelf: Shelf = field(default_factory=no_workflows)
     listen_url: str | None = field(default=None, repr=False)
     """Where replicas call to each other; None where there can be no other."""

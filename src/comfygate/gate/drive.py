@@ -44,9 +44,10 @@ from comfygate.gate import verdict
 from comfygate.gate.begin import begin, resume
 from comfygate.gate.collect import collect
 from comfygate.gate.context import OUTBOX, Context
-from comfygate.gate.live import PreviewEvent, ProgressEvent
+from comfygate.gate.live import ProgressEvent
 from comfygate.gate.patience import surely_run
 from comfygate.gate.run import Link, NoLongerOurs, Run
+from comfygate.gate.screen import Previews, screened
 from comfygate.gate.settle import settle, throw_away
 from comfygate.gate.watchdog import put_an_end, until_it_hangs
 from comfygate.store import attempts as attempts_store
@@ -147,6 +148,7 @@ async def _followed(run: Run, feed: Feed, stack: AsyncExitStack) -> Outcome:
 async def _follow(run: Run, feed: Feed) -> Outcome:
     """Pass on what happens until the server says how it ended, and fetch what was made."""
     job_id = run.attempt.fence.job_id
+    previews = Previews(run)
     events = watch(
         run.link.client,
         run.link.channel,
@@ -156,7 +158,7 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
         client_id_sent=run.sent_as,
         feed=feed,
     )
-    async with aclosing(events):
+    async with aclosing(previews), aclosing(events):
         async for event in events:
             if not isinstance(event, Unreachable | Finished | Vanished):
                 run.sign_of_life()
@@ -167,13 +169,13 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
                 case NodeProgress():
                     run.ctx.live.publish(job_id, _progress(event))
                 case PreviewImage():
-                    preview = PreviewEvent(event.node_id or "", event.content_type, event.data)
-                    run.ctx.live.publish(job_id, preview)
+                    previews.offer(event)
                 case Unreachable(since_seconds=since) if since > run.ctx.rules.lost_after_seconds:
                     run.give_up()
                     return Lost(f"the server stayed out of reach for {since:.0f} s")
                 case Finished(record=record):
                     run.is_running = False
+                    await previews.aclose()
                     return await _conclude(run, record)
                 case Vanished():
                     return _or_dropped(run, Lost("the server no longer knows the prompt"))
@@ -229,6 +231,7 @@ async def _fetch(run: Run, record: HistoryRecord) -> Outcome:
     for tries in itertools.count(1):
         try:
             await collect(run.ctx, run.link.client, record, run.kept.append, only=run.attempt.deliver)
+            return await screened(run)
         except PayloadTooLarge as error:
             return Failed(JobError("output_too_large", error.message), error.message, Blame.POLICY)
         except (ServerUnreachable, OutputUnavailable, ServerTrouble) as error:
@@ -239,8 +242,6 @@ async def _fetch(run: Run, record: HistoryRecord) -> Outcome:
                 blame = Blame.STORAGE if isinstance(error, ServerTrouble) else Blame.SERVER_LOST
                 return Lost(f"its outputs could not be fetched: {error}", blame)
             await asyncio.sleep(run.ctx.rules.submit.retry_seconds * tries)
-        else:
-            return Succeeded()
     raise AssertionError("unreachable: itertools.count does not end")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from comfygate.assets.blobs import StoredBlob
 from comfygate.assets.sniff import sniff
 from comfygate.domain.errors import BlobNotFound, GateError, HashMismatch, InvalidRequest, NotFound
+from comfygate.domain.screening import is_picture
 from comfygate.gate.context import Context
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
@@ -82,7 +83,8 @@ def check_hash(value: str, *, field: str) -> None:
 async def store_upload(ctx: Context, upload: Upload, chunks: AsyncIterable[bytes]) -> Minted:
     """Store a stream as an asset of the account.
 
-    Raises InvalidRequest, PayloadTooLarge, HashMismatch, IdempotencyKeyReuse; no asset is made then.
+    Raises InvalidRequest, PayloadTooLarge, HashMismatch, UnreadablePicture, IdempotencyKeyReuse; no asset is
+    made then.
     """
     check_upload(upload)
     return await store_described(ctx, lambda: upload, chunks)
@@ -104,6 +106,7 @@ async def store_described(
                 f"the bytes received are {stored.hash}, not the announced {upload.expected_hash}",
                 details={"received": stored.hash},
             )
+        await _check_picture(ctx, upload, stored)
         minted = await ctx.store.run(_mint, ctx, upload, stored)
     except GateError:
         # Only a refusal proves that no row refers to the bytes; after anything else the sweep decides.
@@ -112,6 +115,19 @@ async def store_described(
     if minted.asset.key != stored.key:
         await ctx.blobs.delete(stored.key)
     return minted
+
+
+async def _check_picture(ctx: Context, upload: Upload, stored: StoredBlob) -> None:
+    """Make sure that what counts as a picture or clip is one, within limits."""
+    content_type = _content_type(upload, stored)
+    if ctx.eyes is not None and is_picture(content_type):
+        limits = ctx.rules.limits
+        await ctx.eyes.pictures.look(
+            ctx.blobs.file_of(stored.key),
+            content_type,
+            pixels_max=limits.picture_pixels_max,
+            frames_max=limits.picture_frames_max,
+        )
 
 
 def _mint(conn: Connection, ctx: Context, upload: Upload, stored: StoredBlob) -> Minted:

@@ -9,7 +9,7 @@ import structlog
 
 from comfygate.gate.context import OUTBOX, Context
 from comfygate.store import assets as assets_store
-from comfygate.store import fit, run_times
+from comfygate.store import fit, reviews, run_times, screening
 from comfygate.store import jobs as jobs_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.engine import Connection
@@ -28,6 +28,8 @@ MISFITS_KEEP_SECONDS = 7 * 86_400
 """How long it is kept that a server cannot run a workflow, unless the server changes before."""
 RUN_TIMES_KEEP_SECONDS = 90 * 86_400
 """How long it is remembered what a workflow usually takes, once it is no longer used."""
+SCORES_KEEP_SECONDS = 90 * 86_400
+"""How long it is remembered what bytes scored."""
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,8 @@ async def tidy_once(ctx: Context) -> None:
         if expired < BATCH_MAX:
             break
     await _expire_unable(ctx, now_ms)
+    if ctx.eyes is not None and (let_go := await ctx.store.run(reviews.expire_reviews, now_ms)):
+        log.info("reviews.expired", jobs=let_go)
     while await ctx.store.run(assets_store.prune_expired, now_ms, BATCH_MAX) == BATCH_MAX:
         continue
     keys = await ctx.store.run(assets_store.drop_unreferenced_blobs, now_ms, BATCH_MAX)
@@ -87,6 +91,7 @@ def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None
     fit.forget_old_pairs(conn, now_ms)
     fit.forget_old_misfits(conn, now_ms - MISFITS_KEEP_SECONDS * 1000)
     run_times.forget_runs(conn, now_ms - RUN_TIMES_KEEP_SECONDS * 1000)
+    screening.forget_scores(conn, now_ms - SCORES_KEEP_SECONDS * 1000)
 
 
 async def sweep_orphans(ctx: Context) -> int:

@@ -26,6 +26,14 @@ from comfygate.gate.fleet_control import (
     servers_remove,
     servers_resume,
 )
+from comfygate.gate.review import (
+    review_forgive,
+    review_list,
+    review_reject,
+    review_release,
+    review_show,
+    review_suspicions,
+)
 from comfygate.gate.server_loop import lease_name
 from comfygate.gate.views import JobView
 from comfygate.gate.why import jobs_why
@@ -33,6 +41,7 @@ from comfygate.gate.workflow_views import workflows_list, workflows_show
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
 from comfygate.store import ledger
+from comfygate.store import screening as screening_store
 from comfygate.store import servers as servers_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import AccountRow, EntryRow
@@ -52,8 +61,22 @@ async def accounts_add(ctx: Context, name: str, tier: str = "regular", credits: 
 
 
 async def accounts_list(ctx: Context) -> Json:
-    """All accounts with their credits."""
-    return {"accounts": [_account(account) for account in await accounts.list_accounts(ctx)]}
+    """All accounts with their credits, and how many suspicions count against them."""
+    found, counts = await ctx.store.read(_accounts)
+    return {
+        "accounts": [
+            {
+                **_account(account),
+                "suspicions": counts.get(account.id, 0),
+                "disabled_at_ms": account.disabled_at_ms,
+            }
+            for account in found
+        ]
+    }
+
+
+def _accounts(conn: Connection) -> tuple[list[AccountRow], dict[str, int]]:
+    return accounts_store.list_accounts(conn), screening_store.suspicion_counts(conn)
 
 
 async def accounts_tier(ctx: Context, account: str, tier: str) -> Json:
@@ -148,9 +171,11 @@ async def jobs_show(ctx: Context, job: str) -> Json:
     """One job with its attempts and what the operator should know of them."""
     view = await views.get_job(ctx, job, None)
     tries = await ctx.store.read(attempts_store.list_attempts, job)
+    scores = await ctx.store.read(screening_store.scores_of_job, job)
     return {
         **job_json(view),
         "cause": view.job.cause,
+        "screening": [{name: getattr(one, name) for name in type(one).__slots__} for one in scores],
         "attempts": [{name: getattr(a, name) for name in type(a).__slots__} for a in tries],
     }
 
@@ -182,6 +207,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "lanes.resume": lanes_resume,
     "ledger.audit": ledger_audit,
     "ledger.show": ledger_show,
+    "review.forgive": review_forgive,
+    "review.list": review_list,
+    "review.reject": review_reject,
+    "review.release": review_release,
+    "review.show": review_show,
+    "review.suspicions": review_suspicions,
     "servers.add": servers_add,
     "servers.drain": servers_drain,
     "servers.list": servers_list,
@@ -195,7 +226,8 @@ OPERATIONS: Mapping[str, Operation] = {
 CHANGING = frozenset(
     {
         "accounts.add", "accounts.tier", "credits.grant", "jobs.cancel", "jobs.retry", "keys.add",
-        "lanes.pause", "lanes.resume", "servers.add", "servers.drain", "servers.remove", "servers.resume",
+        "lanes.pause", "lanes.resume", "review.forgive", "review.reject", "review.release", "servers.add",
+        "servers.drain", "servers.remove", "servers.resume",
     }
 )  # fmt: skip
 """Operations that change something: each call of one is recorded. The others only read."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from comfygate.domain.health import HealthLimits
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
+from comfygate.domain.screening import Policy
 from comfygate.domain.watchdog import Patience
 
 
@@ -19,6 +20,8 @@ class Limits:
     graph_nodes_max: int = 2000
     inputs_max: int = 32
     upload_bytes_max: int = 100 * 1024 * 1024
+    picture_pixels_max: int = 64_000_000
+    picture_frames_max: int = 3000
     output_bytes_max: int = 2 * 1024**3
     outputs_max: int = 256
     streams_per_account_max: int = 16
@@ -39,6 +42,7 @@ class Rules:
     submit: SubmitPolicy = field(default_factory=SubmitPolicy)
     health: HealthLimits = field(default_factory=HealthLimits)
     patience: Patience = field(default_factory=Patience)
+    screening: Policy = field(default_factory=Policy)
     attempts_max: int = 3
     comfy_poll_seconds: float = 3.0
     probe_seconds: float = 15.0

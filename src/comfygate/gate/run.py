@@ -15,7 +15,7 @@ from comfygate.comfy.client import ComfyClient
 from comfygate.domain.graph import Graph, parse_graph
 from comfygate.gate.context import Context
 from comfygate.gate.stage import Staged
-from comfygate.store.rows import ClaimedAttempt, NewOutput
+from comfygate.store.rows import ClaimedAttempt, NewOutput, Screening
 
 
 @dataclass(slots=True)
@@ -61,6 +61,8 @@ class Run:
     log: structlog.typing.FilteringBoundLogger
     dropped: Mapping[str, Any] = field(default_factory=dict)
     kept: list[NewOutput] = field(default_factory=list)
+    screening: Screening | None = None
+    """What its outputs screened as, once they were."""
 
     heard_at: float = 0.0
     """When the prompt last gave a sign of life, by the event loop's clock."""

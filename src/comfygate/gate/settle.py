@@ -33,6 +33,7 @@ async def settle(run: Run, outcome: Outcome) -> None:
                 results_seconds=rules.results_seconds,
                 now_ms=run.ctx.now_ms(),
                 pair_quarantine_ms=int(rules.patience.pair_quarantine_seconds * 1000),
+                screening=run.screening if isinstance(outcome, Succeeded | Failed) else None,
             )
         except Exception as error:
             # Whatever the store's trouble, the outcome must be written; a refusal of ours would be one again.
@@ -51,7 +52,8 @@ async def settle(run: Run, outcome: Outcome) -> None:
     run.ctx.bells.ring(OUTBOX)
     run.ctx.bells.ring(lane_bell(run.attempt.lane))
     # After trouble a stale answer may mean that the first try was committed: then the outputs are wanted.
-    if not isinstance(outcome, Succeeded) or (settled is Settled.STALE and tries == 1):
+    wanted = isinstance(outcome, Succeeded) or (run.screening is not None and bool(run.screening.held))
+    if not wanted or (settled is Settled.STALE and tries == 1):
         await throw_away(run)
 
 

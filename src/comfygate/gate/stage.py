@@ -9,6 +9,7 @@ from typing import Any
 
 from comfygate.comfy.client import ComfyClient
 from comfygate.domain.graph import Path, rewrite
+from comfygate.gate.clean import read_cleaned
 from comfygate.gate.context import Context
 from comfygate.gate.patience import surely_read
 from comfygate.store import assets as assets_store
@@ -37,7 +38,7 @@ def folder_of(attempt: ClaimedAttempt) -> str:
 async def stage(ctx: Context, client: ComfyClient, attempt: ClaimedAttempt) -> Staged:
     """Upload every input once, below the job's own folder, and rewrite the graph to the names they got.
 
-    Raises InputGone, and the client's errors.
+    Metadata of pictures and clips stays here. Raises InputGone, UnreadablePicture, and the client's errors.
     """
     wanted = list({item.asset_id for item in attempt.inputs})
     known = await surely_read(ctx, assets_store.assets_by_id, wanted) if wanted else {}
@@ -46,11 +47,12 @@ async def stage(ctx: Context, client: ComfyClient, attempt: ClaimedAttempt) -> S
         asset = known.get(asset_id)
         if asset is None:
             raise InputGone(f"asset {asset_id} is no longer there")
+        content, size = await read_cleaned(ctx, asset)
         names[asset_id] = await client.upload(
             subfolder=f"{NAMESPACE}/{attempt.account_id}/{attempt.fence.job_id}",
             name=_plain_name(asset),
-            content=ctx.blobs.read(asset.key),
-            size=asset.size_bytes,
+            content=content,
+            size=size,
             content_type=asset.content_type,
         )
     staged: dict[tuple[str, Path], str] = {

@@ -21,6 +21,7 @@ from comfygate.domain.graph import (
 from comfygate.domain.job import JobState
 from comfygate.domain.order import Lane
 from comfygate.gate.context import CANCEL, OUTBOX, Context, lane_bell
+from comfygate.gate.screen import check_inputs
 from comfygate.gate.views import JobView, get_job
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
@@ -60,7 +61,8 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
     """Check a graph and accept it as a job, paid and queued in one transaction.
 
     Raises InvalidWorkflow, WorkflowFormatUi, MissingAsset, PayloadTooLarge, InvalidRequest, QueueFull,
-    InsufficientCredits, IdempotencyKeyReuse, Forbidden. After any of them nothing was queued or charged.
+    InsufficientCredits, IdempotencyKeyReuse, Forbidden, Screened, ScreeningUnavailable, UnreadablePicture.
+    After any of them nothing was queued or charged.
     """
     rules = ctx.rules
     text = _encoded(wanted.workflow)
@@ -80,6 +82,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
             f"workflow takes {len(references)} input files; the limit is {rules.limits.inputs_max}",
             details={"limit": "inputs_max"},
         )
+    references = await check_inputs(ctx, wanted.account_id, graph, references)
     new = _new_job(ctx, wanted, lane, text, graph)
     if wanted.extra_data:
         ctx.secrets_of_jobs[new.id] = dict(wanted.extra_data)

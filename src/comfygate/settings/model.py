@@ -17,6 +17,7 @@ from comfygate.settings.parts import (
     LogSettings,
     RealSecret,
     RetentionSettings,
+    ScreeningSettings,
     ServerHook,
     ServerName,
     ServerSecret,
@@ -152,6 +153,9 @@ class Settings(BaseSettings):
         default_factory=DispatchSettings, description="How jobs are handed to servers."
     )
     limits: LimitSettings = Field(default_factory=LimitSettings, description="A limit on everything.")
+    screening: ScreeningSettings = Field(
+        default_factory=ScreeningSettings, description="How pictures and clips are screened, in and out."
+    )
     retention: RetentionSettings = Field(
         default_factory=RetentionSettings, description="How long bytes are kept; ledger and job rows stay."
     )

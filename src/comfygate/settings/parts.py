@@ -287,6 +287,15 @@ class LimitSettings(Part):
     output_bytes_max: int = Field(
         2 * GIB, ge=1, le=1024 * GIB, description="Size of one output file, in bytes."
     )
+    picture_pixels_max: int = Field(
+        64_000_000,
+        ge=1,
+        le=400_000_000,
+        description="Pixels of an uploaded picture, or of a frame of a clip.",
+    )
+    picture_frames_max: int = Field(
+        3000, ge=1, le=1_000_000, description="Frames of an uploaded clip or animated picture."
+    )
     outputs_max: int = Field(256, ge=1, le=100_000, description="Output files of one job.")
     streams_per_account_max: int = Field(
         16, ge=1, le=100_000, description="Live event streams one account may hold open at once."
@@ -303,6 +312,33 @@ class LimitSettings(Part):
     )
     retry_after_seconds: int = Field(
         10, ge=1, le=DAY_SECONDS, description="Seconds a refused caller is told to wait (Retry-After)."
+    )
+
+
+class ScreeningSettings(Part):
+    """How pictures and clips are screened, in and out."""
+
+    enabled: bool = Field(
+        True,
+        description="Screen what jobs are sent and what they make. Off, jobs that were sent a picture or clip"
+        " are screened all the same, for the one rule that no setting turns off.",
+    )
+    threshold: float = Field(
+        0.8, gt=0, le=1, description="From this probability, 0 to 1, a picture counts as explicit."
+    )
+    action: Literal["block", "review"] = Field(
+        "block",
+        description="block: a job with an explicit output fails with a refund, explicit inputs are refused;"
+        " review: its outputs are held for the operator to release or reject.",
+    )
+    frames_max: int = Field(
+        12, ge=4, le=256, description="Frames of a clip or animated picture that are scored, taken evenly."
+    )
+    suspicions_max: int = Field(
+        3,
+        ge=0,
+        le=1_000_000,
+        description="So many explicit pictures suspend their account; 0: none ever does.",
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from comfygate.domain.errors import AssetInUse, BlobNotFound, NotFound
 from comfygate.domain.job import IN_FLIGHT, JobState
 from comfygate.store.rows import AssetRow, BlobRow, JobRow, NewOutput
+from comfygate.store.screening_tables import held_outputs, reviews
 from comfygate.store.tables import assets, blobs, job_inputs, jobs
 
 _NOT_ENDED = [state.value for state in sorted({JobState.QUEUED, *IN_FLIGHT})]
@@ -225,8 +226,14 @@ def prune_expired(conn: Connection, now_ms: int, limit: int) -> int:
 
 
 def drop_unreferenced_blobs(conn: Connection, stored_before_ms: int, limit: int) -> list[str]:
-    """Forget up to `limit` blobs that no asset refers to; returns the keys whose bytes may now be deleted."""
-    unreferenced = ~select(assets.c.id).where(assets.c.hash == blobs.c.hash).exists()
+    """Forget up to `limit` blobs that no asset and no waiting review refers to; returns the keys whose bytes
+    may now be deleted."""
+    held = (
+        select(held_outputs.c.job_id)
+        .join(reviews, reviews.c.job_id == held_outputs.c.job_id)
+        .where(held_outputs.c.hash == blobs.c.hash, reviews.c.state == "waiting")
+    )
+    unreferenced = ~select(assets.c.id).where(assets.c.hash == blobs.c.hash).exists() & ~held.exists()
     query = (
         select(blobs.c.hash)
         .where(blobs.c.created_at_ms <= stored_before_ms, unreferenced)

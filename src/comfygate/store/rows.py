@@ -8,6 +8,7 @@ from typing import Any
 from comfygate.domain.blame import Blame
 from comfygate.domain.credits import Balance, EntryKind, HoldState
 from comfygate.domain.job import Fence, JobError, JobState
+from comfygate.domain.screening import Finding, Suspicion
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +223,67 @@ class AuditRow:
     operation: str
     arguments: str
     result: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobScore:
+    """What one output of a job screened as. `score` is the probability, 0 to 1, of being explicit."""
+
+    position: int
+    name: str
+    content_type: str
+    hash: str
+    score: float
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Screening:
+    """What a job's outputs screened as, to be recorded by the settling transaction. `suspicion` is what
+    counts against its account; `held` are the outputs that wait for the operator."""
+
+    scores: tuple[JobScore, ...]
+    suspicion: Suspicion | None = None
+    held: tuple[NewOutput, ...] = ()
+    suspicions_max: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRow:
+    """A job whose outputs are or were held. `state`: waiting, released, rejected or expired."""
+
+    job_id: str
+    account_id: str
+    state: str
+    score: float
+    created_at_ms: int
+    expires_at_ms: int
+    decided_at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutput:
+    """An output that is or was held; `key` is None once its bytes are gone."""
+
+    asset_id: str
+    hash: str
+    key: str | None
+    size_bytes: int
+    content_type: str
+    node_id: str
+    name: str
+    output_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuspicionRow:
+    """Something that counts, or counted until it was forgiven, against an account."""
+
+    id: int
+    kind: str
+    job_id: str | None
+    hash: str
+    score: float
+    at_ms: int
+    suspended: bool
+    forgiven_at_ms: int | None

@@ -30,8 +30,9 @@ from comfygate.store.assets import record_output
 from comfygate.store.fit import other_server_for, quarantine_pair
 from comfygate.store.jobs import get_job, job_row
 from comfygate.store.outbox import tell
-from comfygate.store.rows import JobRow, NewOutput
+from comfygate.store.rows import JobRow, NewOutput, Screening
 from comfygate.store.run_times import learn_run
+from comfygate.store.screening import record_screening
 from comfygate.store.tables import attempts, jobs
 
 _IN_FLIGHT = [state.value for state in sorted(IN_FLIGHT)]
@@ -56,6 +57,7 @@ def settle(
     results_seconds: int,
     now_ms: int,
     pair_quarantine_ms: int = 0,
+    screening: Screening | None = None,
 ) -> Settled:
     """Turn an outcome into what it means, once.
 
@@ -94,9 +96,13 @@ def settle(
         tell(conn, get_job(conn, job.id), "job.queued", {"again": True}, now_ms)
         return Settled.DONE
     _end_job(conn, job, after, outcome, results_seconds, now_ms)
+    expires_at_ms = now_ms + results_seconds * 1000
+    if screening is not None:
+        failed = after is JobState.FAILED
+        record_screening(conn, job, screening, expires_at_ms, now_ms, failed=failed)
     if after is JobState.SUCCEEDED:
         for position, output in enumerate(outputs):
-            record_output(conn, job, output, position, now_ms, now_ms + results_seconds * 1000)
+            record_output(conn, job, output, position, now_ms, expires_at_ms)
         learn_run(conn, job.workflow, now_ms - (mine.started_at_ms or mine.claimed_at_ms), now_ms)
     tell(
         conn,
