@@ -18,6 +18,7 @@ WANTED = {
     "accounts list", "keys add", "credits grant", "ledger show", "ledger audit", "jobs list", "jobs show",
     "jobs cancel", "servers drain", "servers resume", "servers remove", "lanes list", "lanes pause",
     "lanes resume", "jobs retry", "audit list", "backup", "restore",
+    "eta report",
 }  # fmt: skip
 
 

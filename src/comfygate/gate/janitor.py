@@ -9,7 +9,7 @@ import structlog
 
 from comfygate.gate.context import OUTBOX, Context
 from comfygate.store import assets as assets_store
-from comfygate.store import fit, run_times
+from comfygate.store import etas, fit, run_times
 from comfygate.store import jobs as jobs_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.engine import Connection
@@ -25,6 +25,8 @@ ORPHAN_AGE_SECONDS = 3600
 OUTBOX_KEEP_SECONDS = 86_400
 RUN_TIMES_KEEP_SECONDS = 90 * 86_400
 """How long it is remembered what a workflow usually takes, once it is no longer used."""
+ETAS_KEEP_SECONDS = 30 * 86_400
+"""How long it is remembered what a job was told, and how far off that was."""
 
 log = structlog.get_logger(__name__)
 
@@ -79,6 +81,7 @@ def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None
     jobs_store.forget_keys(conn, now_ms - idempotency_seconds * 1000)
     fit.forget_old_pairs(conn, now_ms)
     run_times.forget_runs(conn, now_ms - RUN_TIMES_KEEP_SECONDS * 1000)
+    etas.forget_etas(conn, now_ms - ETAS_KEEP_SECONDS * 1000)
 
 
 async def sweep_orphans(ctx: Context) -> int:

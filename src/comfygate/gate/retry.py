@@ -43,6 +43,7 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
         expires_at_ms=now_ms + (lane.queue_seconds_max + ctx.rules.results_seconds) * 1000,
         workflow=ended.workflow,
         retry_of=ended.id,
+        shape=ended.shape,
     )
     job = jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds)
     return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)

@@ -20,6 +20,7 @@ from comfygate.domain.graph import (
 )
 from comfygate.domain.job import JobState
 from comfygate.domain.order import Lane
+from comfygate.domain.shape import shape_digest
 from comfygate.gate.context import CANCEL, OUTBOX, Context, lane_bell
 from comfygate.gate.views import JobView, get_job
 from comfygate.store import assets as assets_store
@@ -69,7 +70,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
             f"workflow takes {len(references)} input files; the limit is {rules.limits.inputs_max}",
             details={"limit": "inputs_max"},
         )
-    new = _new_job(ctx, wanted, lane, text, workflow_digest(graph))
+    new = replace(_new_job(ctx, wanted, lane, text, workflow_digest(graph)), shape=shape_digest(graph))
     if wanted.extra_data:
         ctx.secrets_of_jobs[new.id] = dict(wanted.extra_data)
     try:

@@ -67,6 +67,7 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
             expires_at_ms=new.expires_at_ms,
             workflow=new.workflow,
             retry_of=new.retry_of,
+            shape=new.shape,
         )
     )
     conn.execute(insert(job_graphs).values(job_id=new.id, graph=new.graph))
@@ -197,6 +198,7 @@ def job_row(row: Row[tuple[object, ...]]) -> JobRow:
         expires_at_ms=row.expires_at_ms,
         workflow=row.workflow,
         retry_of=row.retry_of,
+        shape=row.shape,
     )
 
 

@@ -61,6 +61,7 @@ class NewJob:
     request_hash: str = ""
     workflow: str = ""
     retry_of: str | None = None
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class JobRow:
     expires_at_ms: int
     workflow: str = ""
     retry_of: str | None = None
+    shape: str = ""
 
     @property
     def fence(self) -> Fence:

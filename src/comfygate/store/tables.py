@@ -182,6 +182,8 @@ jobs = Table(
     # What the graph is, whatever its values: jobs of one workflow take about as long as each other.
     Column("workflow", Text, nullable=False, server_default=""),
     Column("retry_of", Text),
+    # The numbers in the graph that decide how long it runs: domain/shape.py.
+    Column("shape", Text, nullable=False, server_default=""),
     CheckConstraint(_one_of("state", [state.value for state in JobState]), name="state"),
     CheckConstraint(_one_of("hold", [hold.value for hold in HoldState]), name="hold"),
     CheckConstraint("price >= 0 AND (price = 0) = (hold = 'none')", name="price"),
