@@ -95,7 +95,13 @@ async def test_what_the_command_line_does_works_over_http(lite: Gateway, sim: Si
 async def _a_job_through_its_life(http: httpx.AsyncClient, zoe: Client) -> None:
     job = (await zoe.submit(image_graph()))["id"]
     mine = (await zoe.http.get(f"/gate/v1/jobs/{job}/why")).json()
-    assert mine == {"id": job, "status": "queued", "code": "lane_paused", "reason": "lane image is paused"}
+    assert mine == {
+        "id": job,
+        "status": "queued",
+        "code": "lane_paused",
+        "reason": "lane image is paused",
+        "eta": None,
+    }
     why = (await http.get(f"{PREFIX}/jobs/{job}/why")).json()
     assert why["why"][0].startswith("lane image is paused since ")
     listed = (await http.get(f"{PREFIX}/jobs", params={"status": "queued,running", "limit": 5})).json()

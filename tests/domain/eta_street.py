@@ -46,6 +46,8 @@ WORKFLOWS = {
     "image": (("portrait", 4.0, 0.25, 5), ("poster", 9.0, 0.45, 3), ("restyle", 2.0, 0.7, 2)),
     "video": (("clip", 45.0, 0.3, 3), ("zoom", 20.0, 0.5, 1)),
 }
+TRACE = Path(__file__).parent / "recordings" / "eta_trace.json"
+"""One trace, kept: `python -m tests.domain.eta_street` writes it anew."""
 VIP_SHARE = 0.15
 VIDEO_SHARE = 0.06
 
@@ -61,8 +63,9 @@ class Arrival(NamedTuple):
     run_ms: int
 
 
-def drawn(seed: int, jobs: int, load: float) -> list[Arrival]:
-    """A trace: Poisson arrivals that keep the street busy to the share `load`, lognormal run times."""
+def drawn(seed: int, jobs: int, load: float, swing: float = 0.0) -> list[Arrival]:
+    """A trace: Poisson arrivals that keep the street busy to the share `load`, more and less so by `swing` as
+    the hours go, and lognormal run times."""
     rng = Random(seed)  # noqa: S311 - no secret
     kinds = []
     for _ in range(jobs):
@@ -74,8 +77,8 @@ def drawn(seed: int, jobs: int, load: float) -> list[Arrival]:
     work_ms = sum(kind[3] for kind in kinds) / jobs
     gap_ms = work_ms / load / sum(server.slots / server.slowness for server in SERVERS)
     now, trace = 0.0, []
-    for lane, name, shape_name, run in kinds:
-        now += rng.expovariate(1.0 / gap_ms)
+    for number, (lane, name, shape_name, run) in enumerate(kinds):
+        now += rng.expovariate((1.0 + swing * math.sin(number / 60)) / gap_ms)
         priority = VIP if rng.random() < VIP_SHARE else REGULAR
         trace.append(Arrival(int(now), lane, priority, name, shape_name, run))
     return trace
@@ -111,8 +114,9 @@ class Job:
 class Street:
     """The queue, the servers, and what has been learnt so far."""
 
-    draws: int = 160
     seed: int = 0
+    drag: float = 1.0
+    """How many times as long as the slot was busy each job really takes to its end, unknown to the model."""
     now_ms: int = 0
     waiting: list[Job] = field(default_factory=list)
     running: list[Job] = field(default_factory=list)
@@ -174,7 +178,7 @@ class Street:
             **self._overtaking(job),
         )
         rng = Random(f"{self.seed}/{job.ticket}")  # noqa: S311 - no secret
-        found = estimate(scene, RunTimes(self.samples), rng, self.draws)
+        found = estimate(scene, RunTimes(self.samples), rng)
         assert found is not None
         job.model = found.ends
         job.told = corrected(found.ends, list(self.scores[job.arrival.lane, job.arrival.priority]))
@@ -195,7 +199,7 @@ class Street:
         assert job.model is not None
         where = job.kind, job.server.name
         self.samples[where] = kept_after(self.samples.get(where, []), self.now_ms - job.claimed_ms)
-        took_ms = self.now_ms - job.arrival.at_ms
+        took_ms = round((self.now_ms - job.arrival.at_ms) * self.drag)
         self.scores[job.arrival.lane, job.arrival.priority].append(score(job.model, took_ms))
         told = Judged(round(job.told.p50_ms), round(job.told.p90_ms), took_ms)
         self.judged.append((job, told))
@@ -204,3 +208,8 @@ class Street:
 def _waiting(job: Job) -> Waiting:
     able = frozenset(server.name for server in SERVERS if job.arrival.lane in server.lanes)
     return Waiting(job.kind, able)
+
+
+if __name__ == "__main__":
+    rows = [json.dumps(list(arrival), separators=(",", ":")) for arrival in drawn(4, 1200, 0.75, swing=0.5)]
+    TRACE.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
