@@ -98,6 +98,7 @@ async def _a_job_through_its_life(http: httpx.AsyncClient, zoe: Client) -> None:
     assert (mine["id"], mine["status"]) == (job, "queued")
     assert (mine["code"], mine["reason"]) == ("lane_paused", "lane image is paused")
     assert mine["line"]["limits"]["lane_paused"] is True
+    assert mine["eta"] is None
     why = (await http.get(f"{PREFIX}/jobs/{job}/why")).json()
     assert why["why"][0].startswith("lane image is paused since ")
     listed = (await http.get(f"{PREFIX}/jobs", params={"status": "queued,running", "limit": 5})).json()

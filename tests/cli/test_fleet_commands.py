@@ -59,6 +59,21 @@ def test_the_audit_log_tells_who_did_what(invoke: Invoke) -> None:
     assert f"--before {newest['id']}" in shown.err
 
 
+async def _reported(base: Path) -> None:
+    """The job that was told an estimate and succeeded is in the report."""
+    (image,) = (await command(base, "eta", "report", "--lane", "image", "--json")).json()["lanes"]
+    assert (image["lane"], image["jobs"]) == ("image", 1)
+    shown = (await command(base, "eta", "report")).out
+    assert "within p90" in shown
+    assert "Lane video: no job that was told an estimate has succeeded yet." in shown
+
+
+def test_a_report_of_nothing_says_so(invoke: Invoke) -> None:
+    assert invoke("eta", "report").out.count("no job that was told an estimate") == 2
+    refused = invoke("eta", "report", "--lane", "vidoe")
+    assert (refused.code, "it must be one of image, video" in refused.err) == (4, True)
+
+
 def test_jobs_that_nobody_has_are_5(invoke: Invoke) -> None:
     for words in (("retry", NEVER), ("show", NEVER, "--why"), ("cancel", NEVER)):
         assert invoke("jobs", *words).code == 5
@@ -81,10 +96,13 @@ async def test_a_drain_waits_for_what_runs_and_a_removal_is_refused_meanwhile(
         why = await command(base, "jobs", "show", waiting, "--why")
         assert why.out.splitlines()[0].endswith("is queued: no server of lane image is up")
         assert "- server one: draining; drained by the operator since" in why.out
+        runs = await command(base, "jobs", "show", job, "--why")
+        assert runs.out.splitlines()[-1].startswith("- it probably ends in about ")
         draining = asyncio.create_task(command(base, "servers", "drain", "one", "--wait", "--json"))
         sim.release()
         assert (await draining).json()["running"] == 0
         assert (await gate.job(job))["status"] == "succeeded"
+        await _reported(base)
         assert (await gate.job(waiting))["status"] == "queued"
         assert (await command(base, "jobs", "cancel", waiting)).code == 0
         again = (await command(base, "jobs", "retry", waiting, "--json")).json()

@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, create_engine, event
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 UNHEARD = {"settle": 5, "claim": 3, "take_over": 3}
 """Where not to hear of a commit is worst it happens so many times as often."""
+ASIDE = frozenset({"etas_due", "tell_etas"})
+"""Estimates change no job, so their calls have dice of their own: what a seed stands for stays."""
 
 
 @cache
@@ -72,9 +75,9 @@ class SimStore:
 
     async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` and commit. Raises what `fn` raises, and StoreTrouble with nothing written."""
-        await self._process.reach(fn.__name__, "before")
-        world = self._process.world
-        if self._process.database_away or world.rng.random() < world.weather.store_error:
+        world, dice = self._process.world, self._dice(fn.__name__)
+        await self._process.reach(fn.__name__, "before", dice)
+        if self._process.database_away or dice.random() < world.weather.store_error:
             raise _trouble()
         before = self._database.raw.total_changes
         with self._database.connection.begin():
@@ -82,23 +85,26 @@ class SimStore:
         if self._database.raw.total_changes != before:
             fence = next((given for given in args if isinstance(given, Fence)), None)
             world.committed(fn.__name__, self._process.name, fence)
-        await self._process.reach(fn.__name__, "during")
-        if world.rng.random() < world.weather.unheard * UNHEARD.get(fn.__name__, 1):
+        await self._process.reach(fn.__name__, "during", dice)
+        if dice.random() < world.weather.unheard * UNHEARD.get(fn.__name__, 1):
             world.note(f"{self._process.name}: does not hear of {fn.__name__}")
             raise _trouble()
-        await self._process.reach(fn.__name__, "after")
+        await self._process.reach(fn.__name__, "after", dice)
         return answer
 
     async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` on what is committed."""
-        await self._process.reach(fn.__name__, "before")
-        world = self._process.world
-        if self._process.database_away or world.rng.random() < world.weather.store_error / 4:
+        world, dice = self._process.world, self._dice(fn.__name__)
+        await self._process.reach(fn.__name__, "before", dice)
+        if self._process.database_away or dice.random() < world.weather.store_error / 4:
             raise _trouble()
         with self._database.connection.begin():
             answer = fn(self._database.connection, *args, **kwargs)
-        await self._process.reach(fn.__name__, "after")
+        await self._process.reach(fn.__name__, "after", dice)
         return answer
+
+    def _dice(self, name: str) -> Random:
+        return self._process.world.aside if name in ASIDE else self._process.world.rng
 
     async def close(self) -> None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
+from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from comfygate.assets.blobs import BlobStore
@@ -94,8 +95,9 @@ class Process:
         await self.reach("tell", "during")
         await self.reach("tell", "after")
 
-    async def reach(self, kind: str, phase: str) -> None:
-        """An effect begins, has happened, or was heard of: time passes, and the process may die here."""
+    async def reach(self, kind: str, phase: str, dice: Random | None = None) -> None:
+        """An effect begins, has happened, or was heard of: time passes, by the world's dice unless by
+        others, and the process may die here."""
         if self.over:
             raise asyncio.CancelledError
         self.world.effects += 1
@@ -106,7 +108,7 @@ class Process:
             self.kill()
         if self.dead:
             await asyncio.get_running_loop().create_future()
-        await pause(self.world.rng.uniform(0.0, 0.01))
+        await pause((dice or self.world.rng).uniform(0.0, 0.01))
 
     def kill(self) -> None:
         """kill -9."""

@@ -45,6 +45,7 @@ class World:
         self.weather = CALM
         self.stormy = False
         self.rng = random.Random(f"world/{plan.seed}")  # noqa: S311 - no secret
+        self.aside = random.Random(f"aside/{plan.seed}")  # noqa: S311 - no secret
         self.ids = random.Random(f"ids/{plan.seed}")  # noqa: S311 - no secret
         self.database = Database()
         self.disk: dict[str, Kept] = {}

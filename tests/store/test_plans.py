@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Dialect, Select, event
 from sqlalchemy.dialects import postgresql
 
 # ruff: noqa: S608  # raw SQL from this file's own words
-from comfygate.store import attempts, fit, jobs, outbox
+from comfygate.store import attempts, etas, fit, jobs, outbox
 from tests.store.world import NOW, World
 
 ROWS = 20_000
@@ -76,8 +76,18 @@ def waiting(conn: Connection) -> None:
     assert len(outbox.waiting(conn, 50)) == 50
 
 
-CALLS = {"claim": claim, "position": position, "waiting": waiting}
-INDEX = {"claim": "jobs_in_order", "position": "jobs_in_order", "waiting": "outbox_waiting"}
+def line(conn: Connection) -> None:
+    assert len(etas.line_of(conn, "video", 200)) == 200
+    assert etas.count_before(conn, "image", (100, 0, 10_004), 1000) == 1000
+
+
+CALLS = {"claim": claim, "position": position, "waiting": waiting, "line": line}
+INDEX = {
+    "claim": "jobs_in_order",
+    "position": "jobs_in_order",
+    "waiting": "outbox_waiting",
+    "line": "jobs_in_order",
+}
 
 
 def plan(conn: Connection, statement: str, values: object) -> str:

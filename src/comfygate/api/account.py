@@ -23,7 +23,7 @@ from comfygate.api.wire import (
     WhyBody,
     moment,
 )
-from comfygate.gate import accounts, health, why
+from comfygate.gate import accounts, eta, health, why
 from comfygate.gate.operate import entry_json
 from comfygate.gate.rows import EntryRow
 from comfygate.version import VERSION
@@ -103,10 +103,19 @@ async def list_lanes(face: TheFace, account: TheAccount) -> Response:
     responses=refusals(401, 403, 404),
 )
 async def get_job_why(id: str, face: TheFace, account: TheAccount) -> Response:  # noqa: A002
-    """Why your job is where it is: its lane is paused, no server is up, how many jobs are ahead of it."""
+    """Why your job is where it is: its lane is paused, no server is up, how many jobs are ahead of it; and
+    when it will probably start and end."""
     status, reason = await why.reason_of(face.ctx, known_id("job", id), account.id)
     line = await why.line_of(face.ctx, id, account.id)
-    body = {"id": id, "status": status, "code": reason.code, "reason": reason.sentence, "line": _line(line)}
+    when = eta.eta_json(await eta.eta_of(face.ctx, id, account.id))
+    body = {
+        "id": id,
+        "status": status,
+        "code": reason.code,
+        "reason": reason.sentence,
+        "line": _line(line),
+        "eta": when,
+    }
     return JSONResponse(WhyBody.model_validate(body).model_dump(mode="json"))
 
 

@@ -86,6 +86,7 @@ ROUTES: Final = (
     Route("GET", "/lanes", "lanes.list"),
     Route("POST", "/lanes/{lane}/pause", "lanes.pause"),
     Route("POST", "/lanes/{lane}/resume", "lanes.resume"),
+    Route("GET", "/eta", "eta.report"),
     Route("GET", "/jobs", "jobs.list"),
     Route("GET", "/jobs/{job}", "jobs.show"),
     Route("GET", "/jobs/{job}/why", "jobs.why"),

@@ -346,11 +346,25 @@ class LineBody(BaseModel):
     limits: LineLimitsBody
 
 
+class EtaBody(BaseModel):
+    """When a job will start and end, in seconds from now: half of the jobs like it are that fast (`p50`), or
+    nine of ten (`p90`). `starts_*` are null once a server has it."""
+
+    p50_seconds: float
+    p90_seconds: float
+    starts_p50_seconds: float | None
+    starts_p90_seconds: float | None
+
+
 class WhyBody(BaseModel):
-    """Why a job is where it is. `code` is stable; `reason` is a sentence for people; `line` while queued."""
+    """Why a job is where it is. `code` is stable; `reason` is a sentence for people; `line` while queued.
+
+    `eta` is null when it is not known: the job has ended, its lane is paused, or no server that is up can
+    take it."""
 
     id: str
     status: Status
     code: str
     reason: str
     line: LineBody | None
+    eta: EtaBody | None

@@ -15,6 +15,7 @@ import typer
 from rich.text import Text
 
 from comfygate.cli import backup_commands as backups
+from comfygate.cli import eta_commands
 from comfygate.cli import fleet_commands as fleet
 from comfygate.cli import operator_commands as operator
 from comfygate.cli import review_commands as reviews
@@ -51,6 +52,7 @@ def build() -> typer.Typer:
         ("jobs", operator.jobs),
         ("workflows", catalogue.workflows),
         ("review", reviews.review),
+        ("eta", eta_commands.eta),
         ("audit", operator.audit),
     ):
         root.add_typer(group, name=name)

@@ -9,7 +9,7 @@ import structlog
 
 from comfygate.gate.context import OUTBOX, Context
 from comfygate.store import assets as assets_store
-from comfygate.store import fit, reviews, run_times, screening
+from comfygate.store import etas, fit, reviews, run_times, screening
 from comfygate.store import jobs as jobs_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.engine import Connection
@@ -30,6 +30,8 @@ RUN_TIMES_KEEP_SECONDS = 90 * 86_400
 """How long it is remembered what a workflow usually takes, once it is no longer used."""
 SCORES_KEEP_SECONDS = 90 * 86_400
 """How long it is remembered what bytes scored."""
+ETAS_KEEP_SECONDS = 30 * 86_400
+"""How long it is remembered what a job was told, and how far off that was."""
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +94,7 @@ def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None
     fit.forget_old_misfits(conn, now_ms - MISFITS_KEEP_SECONDS * 1000)
     run_times.forget_runs(conn, now_ms - RUN_TIMES_KEEP_SECONDS * 1000)
     screening.forget_scores(conn, now_ms - SCORES_KEEP_SECONDS * 1000)
+    etas.forget_etas(conn, now_ms - ETAS_KEEP_SECONDS * 1000)
 
 
 async def sweep_orphans(ctx: Context) -> int:

@@ -16,6 +16,7 @@ from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
 from comfygate.gate import accounts, audit, retry, submit, views
 from comfygate.gate.audit import audit_list
 from comfygate.gate.context import SERVERS, Context
+from comfygate.gate.eta_report import eta_report
 from comfygate.gate.fleet_control import (
     lanes_list,
     lanes_pause,
@@ -196,6 +197,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "accounts.tier": accounts_tier,
     "audit.list": audit_list,
     "credits.grant": credits_grant,
+    "eta.report": eta_report,
     "jobs.cancel": jobs_cancel,
     "jobs.list": jobs_list,
     "jobs.retry": jobs_retry,

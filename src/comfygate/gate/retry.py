@@ -53,6 +53,7 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
         deliver=ended.deliver,
         fair_share=lane.fair_share,
         models=ended.models,
+        shape=ended.shape,
     )
     job = jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds)
     return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)

@@ -14,6 +14,7 @@ from comfygate.domain.errors import StoreTrouble
 from comfygate.gate.across import Across, goodbye
 from comfygate.gate.context import Context
 from comfygate.gate.dispatcher import Connect, Dispatcher, let_go
+from comfygate.gate.eta import tell_as_they_come
 from comfygate.gate.janitor import keep_house
 from comfygate.gate.knowing import Knowing
 from comfygate.gate.positions import tell_positions
@@ -66,6 +67,7 @@ async def running(ctx: Context, connect: Connect, *, dispatch: bool = True) -> A
         "relay": lambda: relay(ctx, service.subscribers, across.told),
         "janitor": lambda: keep_house(ctx),
         "catalogue": ctx.shelf.keep,
+        "estimates": lambda: tell_as_they_come(ctx),
         **{f"positions {lane}": partial(tell_positions, ctx, lane) for lane in ctx.rules.lanes},
     }
     if dispatch:

@@ -20,6 +20,7 @@ from comfygate.domain.graph import (
 )
 from comfygate.domain.job import JobState
 from comfygate.domain.order import Lane
+from comfygate.domain.shape import shape_digest
 from comfygate.gate.context import CANCEL, OUTBOX, Context, lane_bell
 from comfygate.gate.screen import check_inputs
 from comfygate.gate.views import JobView, get_job
@@ -140,6 +141,7 @@ def _new_job(ctx: Context, wanted: Submission, lane: Lane, text: str, graph: Gra
         deliver=listed.deliver if listed else (),
         fair_share=lane.fair_share,
         models=models_digest(graph),
+        shape=shape_digest(graph),
         request_hash=hashlib.sha256(f"{lane.name}\n{text}".encode()).hexdigest(),
     )
 

@@ -15,6 +15,7 @@ from comfygate.domain.job import PUBLIC_STATUS, JobState
 from comfygate.domain.waiting import QueuedFacts, Reason, ServerFacts, Waiting, moment, waiting_for
 from comfygate.gate import views
 from comfygate.gate.context import Context
+from comfygate.gate.eta import eta_json, eta_of
 from comfygate.gate.fleet_control import look_at_servers
 from comfygate.gate.live import ProgressEvent
 from comfygate.store import attempts as attempts_store
@@ -43,14 +44,16 @@ _REASONS = {
 
 
 async def jobs_why(ctx: Context, job: str) -> dict[str, Any]:
-    """Everything that says why the job is where it is. Raises NotFound."""
+    """Everything that says why the job is where it is, and when it will end. Raises NotFound."""
     found, reason, sentences = await ctx.store.read(_why, ctx, job)
+    eta = await eta_of(ctx, job, None)
     return {
         "id": found.id,
         "status": PUBLIC_STATUS[found.state],
         "state": found.state.value,
         "reason": {"code": reason.code, "sentence": reason.sentence},
-        "why": list(sentences),
+        "why": [*sentences, *([eta.sentence()] if eta is not None else [])],
+        "eta": eta_json(eta),
     }
 
 

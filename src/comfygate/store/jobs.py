@@ -89,6 +89,7 @@ def _write(conn: Connection, new: NewJob, tier: Tier, cost: Charge) -> None:
             share_cost=share_cost,
             running_max=tier.jobs_running_max or None,
             models=new.models,
+            shape=new.shape,
         )
     )
     conn.execute(insert(job_graphs).values(job_id=new.id, graph=new.graph))
@@ -252,6 +253,7 @@ def job_row(row: Row[tuple[object, ...]]) -> JobRow:
         share=row.share,
         running_max=row.running_max,
         models=row.models,
+        shape=row.shape,
     )
 
 

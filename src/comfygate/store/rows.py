@@ -74,6 +74,7 @@ class NewJob:
     deliver: tuple[str, ...] = ()
     fair_share: bool = False
     models: str = ""
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ class JobRow:
     share: int = 0
     running_max: int | None = None
     models: str = ""
+    shape: str = ""
 
     @property
     def fence(self) -> Fence:

@@ -1,12 +1,24 @@
-"""How long workflows usually run, learnt from those that succeeded: what the watchdog measures silence by."""
+"""How long workflows run, learnt from those that succeeded.
+
+By workflow the usual time, which the watchdog measures silence by; by workflow, shape and server the newest
+times one by one, which estimates are drawn from.
+"""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from comfygate.domain.run_times import Kind, kept_after
 from comfygate.domain.watchdog import usual_after
+from comfygate.store.eta_tables import run_samples
 from comfygate.store.tables import run_times
+
+SAMPLE_ROWS_MAX = 128
+"""Rows of one lane that an estimate reads at most, and as many again of the workflows it is about."""
 
 
 def usual_run_ms(conn: Connection, workflow: str) -> int | None:
@@ -41,6 +53,54 @@ def learn_run(conn: Connection, workflow: str, run_ms: int, now_ms: int) -> None
     )
 
 
+def learn_sample(conn: Connection, kind: Kind, server: str, run_ms: int, now_ms: int) -> None:
+    """A job of this kind kept a slot of the server busy for `run_ms` and succeeded."""
+    mine = (
+        (run_samples.c.lane == kind.lane)
+        & (run_samples.c.workflow == kind.workflow)
+        & (run_samples.c.shape == kind.shape)
+        & (run_samples.c.server == server)
+    )
+    look = select(run_samples.c.samples).where(mine).with_for_update()
+    known: str | None = conn.execute(look).scalar()
+    if known is None:
+        key = {**kind._asdict(), "server": server}
+        try:
+            with conn.begin_nested():
+                first = json.dumps(kept_after((), run_ms))
+                conn.execute(insert(run_samples).values(**key, samples=first, runs=1, updated_at_ms=now_ms))
+        except IntegrityError:
+            # Another such job, settled by another replica, was the first.
+            known = conn.execute(look).scalar_one()
+        else:
+            return
+    conn.execute(
+        update(run_samples)
+        .where(mine)
+        .values(
+            samples=json.dumps(kept_after(json.loads(known), run_ms)),
+            runs=run_samples.c.runs + 1,
+            updated_at_ms=now_ms,
+        )
+    )
+
+
+def measured(conn: Connection, lane: str, workflows: Collection[str]) -> dict[tuple[Kind, str], list[int]]:
+    """What was measured in the lane of these workflows, and the newest of all others: at most
+    SAMPLE_ROWS_MAX rows of each."""
+    newest = (
+        select(run_samples)
+        .where(run_samples.c.lane == lane)
+        .order_by(run_samples.c.updated_at_ms.desc())
+        .limit(SAMPLE_ROWS_MAX)
+    )
+    rows = list(conn.execute(newest))
+    if len(rows) == SAMPLE_ROWS_MAX and workflows:
+        rows += conn.execute(newest.where(run_samples.c.workflow.in_(sorted(workflows))))
+    return {(Kind(row.lane, row.workflow, row.shape), row.server): json.loads(row.samples) for row in rows}
+
+
 def forget_runs(conn: Connection, before_ms: int) -> int:
-    """Drop workflows that last succeeded before then. Returns how many."""
+    """Drop what last succeeded before then. Returns of how many workflows."""
+    conn.execute(delete(run_samples).where(run_samples.c.updated_at_ms < before_ms))
     return conn.execute(delete(run_times).where(run_times.c.updated_at_ms < before_ms)).rowcount

@@ -25,13 +25,13 @@ from comfygate.domain.job import (
     Succeeded,
     state_after,
 )
-from comfygate.store import ledger
+from comfygate.store import etas, ledger
 from comfygate.store.assets import record_output
 from comfygate.store.fit import other_server_for, quarantine_pair
 from comfygate.store.jobs import get_job, job_row
 from comfygate.store.outbox import tell
 from comfygate.store.rows import JobRow, NewOutput, Screening
-from comfygate.store.run_times import learn_run
+from comfygate.store.run_times import learn_run, learn_sample
 from comfygate.store.screening import record_screening
 from comfygate.store.tables import attempts, jobs
 
@@ -104,6 +104,8 @@ def settle(
         for position, output in enumerate(outputs):
             record_output(conn, job, output, position, now_ms, expires_at_ms)
         learn_run(conn, job.workflow, now_ms - (mine.started_at_ms or mine.claimed_at_ms), now_ms)
+        learn_sample(conn, etas.kind_of(job), mine.server, now_ms - mine.claimed_at_ms, now_ms)
+        etas.judge(conn, job.id, now_ms)
     tell(
         conn,
         get_job(conn, job.id),

@@ -132,6 +132,8 @@ jobs = Table(
     Column("models", Text, nullable=False, server_default=""),
     # How many later jobs began before it because their models were warm.
     Column("overtaken", Integer, nullable=False, server_default="0"),
+    # The numbers in the graph that decide how long it runs: domain/shape.py.
+    Column("shape", Text, nullable=False, server_default=""),
     CheckConstraint(one_of("state", [state.value for state in JobState]), name="state"),
     CheckConstraint(one_of("hold", [hold.value for hold in HoldState]), name="hold"),
     CheckConstraint("price >= 0 AND (price = 0) = (hold = 'none')", name="price"),

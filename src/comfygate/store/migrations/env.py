@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from comfygate.store.tables import metadata
+from comfygate.store.eta_tables import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
