@@ -124,7 +124,7 @@ async def test_post_jobs_get_job_and_content(ann: Client) -> None:
 async def test_get_job_workflow_is_verbatim(ann: Client) -> None:
     graph = image_graph()
     graph["1"]["_meta"] = {"title": "Müller ☃ \u0000"}
-    graph["3"]["inputs"]["filename_prefix"] = "../../elsewhere"
+    graph["3"]["inputs"]["filename_prefix"] = "sub/elsewhere"
     job = await ann.submit(graph)
     body = read(models.JobWorkflowResponse, await ann.http.get(f"{job['urls']['self']}/workflow"), 200)
     assert body == {"workflow": graph, "format": "api"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from comfygate.cli.gateway import gateway
 from comfygate.simulator import Simulator
 from tests.cli.conftest import Invoke
-from tests.cli.rig import command, serving
+from tests.cli.rig import PATIENCE_SECONDS, command, serving
 
 BLANK = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},
@@ -59,6 +61,19 @@ def test_the_audit_log_tells_who_did_what(invoke: Invoke) -> None:
     assert f"--before {newest['id']}" in shown.err
 
 
+async def _told(base: Path) -> None:
+    """Wait until an estimate was told, which happens beside everything else."""
+
+    def count() -> int:
+        with contextlib.closing(sqlite3.connect(base / "data" / "comfygate.db")) as connection:
+            found: int = connection.execute("SELECT count(*) FROM etas").fetchone()[0]
+            return found
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await asyncio.to_thread(count):
+            continue
+
+
 async def _reported(base: Path) -> None:
     """The job that was told an estimate and succeeded is in the report."""
     (image,) = (await command(base, "eta", "report", "--lane", "image", "--json")).json()["lanes"]
@@ -88,6 +103,7 @@ async def test_a_drain_waits_for_what_runs_and_a_removal_is_refused_meanwhile(
     async with serving(base) as service, gateway(service.url, made.json()["api_key"]) as gate:
         job = (await gate.submit(BLANK, key="a", lane=None))["id"]
         await service.logged("attempt.started")
+        await _told(base)
         refused = await command(base, "servers", "remove", "one")
         assert (refused.code, "drain it first" in refused.err) == (4, True)
         late = await command(base, "servers", "drain", "one", "--wait", "--wait-seconds", "0")

@@ -52,6 +52,11 @@ class Catalogue:
     workflows: Mapping[str, Workflow] = field(default_factory=dict)
     faults: Mapping[str, tuple[Fault, ...]] = field(default_factory=dict)
 
+    @property
+    def classes(self) -> frozenset[str]:
+        """The node classes of all its graphs."""
+        return frozenset[str]().union(*(one.classes for one in self.workflows.values()))
+
     def named(self, name: str) -> Workflow:
         """The workflow. Raises NotFound, with the nearest name there is."""
         found = self.workflows.get(name)

@@ -31,10 +31,12 @@ from comfygate.store.engine import Connection
 from comfygate.store.etas import InLine, Told
 from comfygate.store.rows import JobRow
 
-ROUND_MAX = 8
+ROUND_MAX = 4
 """Jobs told in one round; each costs a few milliseconds of a thread beside the event loop."""
 ROUND_SECONDS = 1.0
 """Least time between two rounds."""
+REST = 50
+"""It rests for so many times as long as a round took: a busy machine has better to do."""
 POLL_SECONDS = 10.0
 """The safety net, where no bell of a submission rings."""
 READ_MAX = 200
@@ -87,16 +89,18 @@ def _eta_of(conn: Connection, ctx: Context, job_id: str, account_id: str | None)
 
 async def tell_as_they_come(ctx: Context) -> None:
     """Run until cancelled."""
+    loop = asyncio.get_running_loop()
     bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in ctx.rules.lanes))
     try:
         while True:
             bell.clear()
+            began = loop.time()
             try:
                 more = await tell_once(ctx) == ROUND_MAX
             except StoreTrouble as error:
                 more = False
                 log.warning("eta.not_told", error=error.message)
-            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.sleep(max(ROUND_SECONDS, REST * (loop.time() - began)))
             if not more:
                 await heard(bell, POLL_SECONDS)
     finally:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from comfygate.domain.errors import Conflict
-from comfygate.domain.graph import parse_graph
+from comfygate.domain.graph import Graph, parse_graph
 from comfygate.domain.order import Lane
 from comfygate.gate.context import OUTBOX, Context, lane_bell
+from comfygate.gate.guard import guarded
 from comfygate.gate.submit import raw_price
 from comfygate.gate.views import JobView
 from comfygate.store import jobs as jobs_store
@@ -35,13 +36,16 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
     if lane is None:
         raise Conflict(f"job {ended.id} was of lane {ended.lane}, which is no longer in the settings")
     now_ms, text = ctx.now_ms(), jobs_store.get_graph(conn, ended.id)
+    graph = parse_graph(json.loads(text), nodes_max=ctx.rules.limits.graph_nodes_max)
+    # What may be run is decided anew: settings and servers may be others than when it was submitted.
+    guarded(ctx, graph, lane.name, raw=not ended.workflow_name)
     new = NewJob(
         id=ctx.new_id(),
         account_id=ended.account_id,
         lane=lane.name,
         graph=text,
         inputs=jobs_store.inputs_of(conn, ended.id),
-        price=_price(ctx, ended, lane, text),
+        price=_price(ctx, ended, lane, graph),
         depth_max=lane.depth_max,
         now_ms=now_ms,
         queue_deadline_at_ms=now_ms + lane.queue_seconds_max * 1000,
@@ -59,9 +63,9 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
     return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)
 
 
-def _price(ctx: Context, ended: JobRow, lane: Lane, text: str) -> int:
+def _price(ctx: Context, ended: JobRow, lane: Lane, graph: Graph) -> int:
     """A graph of the account's own costs what it would today; what was ordered, what it cost then: the
     catalogue may have changed since."""
     if ended.workflow_name and ended.base_price is not None:
         return ended.base_price
-    return raw_price(ctx, lane, parse_graph(json.loads(text), nodes_max=ctx.rules.limits.graph_nodes_max))
+    return raw_price(ctx, lane, graph)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from comfygate.domain.health import HealthLimits
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
+from comfygate.domain.safety import AllowedNodes, SafetyLimits
 from comfygate.domain.screening import Policy
 from comfygate.domain.watchdog import Patience
 
@@ -38,6 +39,8 @@ class Rules:
     output_nodes: Mapping[str, str]
     file_inputs: Mapping[str, Sequence[str]]
     node_prices: Mapping[str, int] = field(default_factory=dict)
+    allowed_nodes: AllowedNodes = field(default_factory=AllowedNodes)
+    safety: SafetyLimits = field(default_factory=SafetyLimits)
     limits: Limits = field(default_factory=Limits)
     submit: SubmitPolicy = field(default_factory=SubmitPolicy)
     health: HealthLimits = field(default_factory=HealthLimits)

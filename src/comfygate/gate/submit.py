@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from comfygate.domain.errors import Busy, InvalidRequest, InvalidWorkflow, PayloadTooLarge
-from comfygate.domain.fit import check_fit, models_digest
+from comfygate.domain.fit import models_digest
 from comfygate.domain.graph import (
     FileReference,
     Graph,
-    file_references,
     lane_candidates,
     parse_graph,
     workflow_digest,
@@ -22,6 +21,7 @@ from comfygate.domain.job import JobState
 from comfygate.domain.order import Lane
 from comfygate.domain.shape import shape_digest
 from comfygate.gate.context import CANCEL, OUTBOX, Context, lane_bell
+from comfygate.gate.guard import guarded
 from comfygate.gate.screen import check_inputs
 from comfygate.gate.views import JobView, get_job
 from comfygate.store import assets as assets_store
@@ -75,14 +75,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
         )
     graph = parse_graph(wanted.workflow, nodes_max=rules.limits.graph_nodes_max)
     lane = _lane(ctx, graph, wanted.lane)
-    known, may_be_others = ctx.fleet.abilities_in(lane.name)
-    check_fit(graph, known, may_be_others=may_be_others)
-    references = file_references(graph, _file_fields(ctx, graph, lane.name))
-    if len(references) > rules.limits.inputs_max:
-        raise InvalidWorkflow(
-            f"workflow takes {len(references)} input files; the limit is {rules.limits.inputs_max}",
-            details={"limit": "inputs_max"},
-        )
+    references = guarded(ctx, graph, lane.name, raw=wanted.listed is None)
     references = await check_inputs(ctx, wanted.account_id, graph, references)
     new = _new_job(ctx, wanted, lane, text, graph)
     if wanted.extra_data:
@@ -163,17 +156,6 @@ def _lane(ctx: Context, graph: Graph, asked: str | None) -> Lane:
     if found:
         return max(found, key=lambda lane: (lane.price, lane.name))
     return next(iter(lanes.values()))
-
-
-def _file_fields(ctx: Context, graph: Graph, lane: str) -> dict[str, tuple[str, ...]]:
-    """Which inputs take files: by the settings' table, and by what the lane's servers say of their nodes."""
-    classes = ctx.fleet.classes_in(lane)
-    fields: dict[str, tuple[str, ...]] = {}
-    for node in graph.nodes.values():
-        known = classes.get(node.class_type)
-        named = set(ctx.rules.file_inputs.get(node.class_type, ()))
-        fields[node.class_type] = tuple(named | set(known.file_fields if known else ()))
-    return fields
 
 
 def _accept(

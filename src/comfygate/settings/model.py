@@ -142,6 +142,14 @@ class Settings(BaseSettings):
     file_inputs: Mapping[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Node classes that load a file, and their fields that name one."
     )
+    allowed_nodes: tuple[str, ...] = Field(
+        (),
+        description="Node classes, beside ComfyUI's own and the catalogue's, that accounts' graphs may use; *"
+        ' and ? are wild. ["*"] allows everything: for servers that only trusted people reach.',
+    )
+    refused_nodes: tuple[str, ...] = Field(
+        (), description="Node classes that accounts' graphs may not use, whatever else allows them."
+    )
     node_prices: Mapping[str, Annotated[int, Field(ge=0, le=1_000_000_000)]] = Field(
         default_factory=dict,
         description="Credits that each node of a class adds to the price of a graph that an account sends.",

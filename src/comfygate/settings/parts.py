@@ -282,6 +282,13 @@ class LimitSettings(Part):
         2 * MIB, ge=KIB, le=GIB, description="Size of a submitted graph, in bytes of JSON."
     )
     graph_nodes_max: int = Field(2000, ge=1, le=1_000_000, description="Nodes in a submitted graph.")
+    node_pixels_max: int = Field(
+        67_108_864, ge=1, description="Pixels (width times height) that one node of a graph may ask for."
+    )
+    node_batch_max: int = Field(
+        4096, ge=1, le=1_000_000, description="Pictures or frames that one node of a graph may ask for."
+    )
+    node_steps_max: int = Field(1000, ge=1, le=100_000, description="Steps of one sampler of a graph.")
     inputs_max: int = Field(32, ge=0, le=10_000, description="Input files of one job.")
     upload_bytes_max: int = Field(100 * MIB, ge=1, le=1024 * GIB, description="Size of one upload, in bytes.")
     output_bytes_max: int = Field(
