@@ -119,10 +119,10 @@ async def test_what_nobody_has_is_refused_with_the_nearest_name(tmp_path: Path, 
             ]
         }
         body = {
-            "workflow": plain_graph() | {"3": {"class_type": "ImageInvrt", "inputs": {"image": ["1", 0]}}}
+            "workflow": plain_graph() | {"3": {"class_type": "ImageQuantize", "inputs": {"image": ["1", 0]}}}
         }
         error = (await ann.call("POST", "/api/v2/jobs", status=422, json=body))["error"]
-        assert "unknown_node_class: ImageInvrt; the nearest there is: ImageInvert" in error["message"]
+        assert "unknown_node_class: ImageQuantize" in error["message"]
         # Each has a part of it, none has all.
         body = {"workflow": picture_of("flux.safetensors", then="ImageBlur")}
         error = (await ann.call("POST", "/api/v2/jobs", status=422, json=body))["error"]

@@ -91,7 +91,7 @@ async def test_outputs_that_the_server_drops_make_the_job_fail(house: Gateway, s
         ({"1": {"class_type": "NoSuchNode", "inputs": {}}}, "invalid_workflow"),
         ({"1": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}}, "invalid_workflow"),
         (image_graph("never-uploaded.png"), "missing_asset"),
-        (image_graph("../../etc/passwd"), "missing_asset"),
+        (image_graph("../../etc/passwd"), "invalid_workflow"),
         (image_graph({"__type": "core/ASSET", "info": {"id": "nobody"}}), "missing_asset"),
         (image_graph({"__type": "core/ASSET", "info": {}}), "missing_asset"),
     ],

@@ -245,3 +245,12 @@ def test_a_named_file_must_exist_and_be_text(tmp_path: Path) -> None:
     assert load_settings(config=missing, environ={}).port == 5
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings(config=tmp_path, environ={})
+
+
+def test_node_classes_are_named_or_named_by_their_beginning(tmp_path: Path) -> None:
+    environ = {"COMFYGATE_REFUSED_NODES": '["KSampler"]'}
+    settings = load(tmp_path, 'allowed_nodes = ["Image Save", "Impact*", "*"]', environ)
+    assert settings.allowed_nodes == ("Image Save", "Impact*", "*")
+    assert settings.refused_nodes == ("KSampler",)
+    for wrong in ('"a*b"', '""', '" x"', '"**"', '"a\\u0007"'):
+        assert "allowed_nodes" in refusal(tmp_path, f"allowed_nodes = [{wrong}]")

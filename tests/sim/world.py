@@ -14,6 +14,7 @@ from comfygate.domain.health import HealthLimits
 from comfygate.domain.job import Fence
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
+from comfygate.domain.safety import NodePolicy
 from comfygate.domain.watchdog import Patience
 from comfygate.gate import accounts, files, operate
 from comfygate.gate.rules import Rules
@@ -357,6 +358,7 @@ def _rules(plan: Plan) -> Rules:
         },
         output_nodes={"SaveImage": "image", "SaveVideo": "video"},
         file_inputs={"LoadImage": ("image",)},
+        nodes=NodePolicy(frozenset({"*"})),
         submit=SubmitPolicy(retries=2, retry_seconds=1.0),
         health=HealthLimits(failures_max=3, quarantine_seconds=15.0, quarantine_seconds_max=60.0),
         patience=Patience(

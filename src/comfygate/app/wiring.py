@@ -28,7 +28,7 @@ from comfygate.domain.errors import Conflict, SettingsError
 from comfygate.domain.health import HealthLimits
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
-from comfygate.domain.safety import AllowedNodes, SafetyLimits
+from comfygate.domain.safety import NodePolicy
 from comfygate.domain.screening import Action, Policy
 from comfygate.domain.watchdog import Patience
 from comfygate.gate.catalogue import Shelf
@@ -65,8 +65,7 @@ def rules_of(settings: Settings) -> Rules:
         output_nodes=settings.output_nodes,
         file_inputs=settings.file_inputs,
         node_prices=settings.node_prices,
-        allowed_nodes=AllowedNodes(settings.allowed_nodes, frozenset(settings.refused_nodes)),
-        safety=SafetyLimits(given.node_pixels_max, given.node_batch_max, given.node_steps_max),
+        nodes=NodePolicy(frozenset(settings.allowed_nodes), frozenset(settings.refused_nodes)),
         limits=Limits(**{name: getattr(given, name) for name in Limits.__slots__}),
         submit=SubmitPolicy(settings.comfy.submit_retries, settings.comfy.submit_retry_seconds),
         health=HealthLimits(

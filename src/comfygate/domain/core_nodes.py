@@ -1,189 +1,219 @@
-"""The node classes of ComfyUI itself that a graph of an account's own may use; and some others, with why not.
+"""The node classes that a graph may use as shipped: ComfyUI's own, by family. Names only.
 
-Names as ComfyUI registers them (seen on 0.3.64 and in templates of later versions). Left out is what reads
-paths or addresses, runs code, talks to a network, trains, or writes more than results.
+Taken from what ComfyUI registers itself (`nodes.py`, `comfy_extras`, seen on 0.3.64) and from the pages of
+its help for newer ones (2026-10). Left out, with the reason in `refused_nodes.py`: whatever reads paths or
+addresses, runs what a caller writes, or talks to a network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
+FILES: Final = (
+    "LoadAudio", "LoadImage", "LoadImageMask", "LoadImageOutput", "LoadLatent", "LoadVideo",
+)  # fmt: skip
+"""Load one file, which must be an own asset."""
+LOADERS: Final = (
+    "AudioEncoderLoader", "CheckpointLoader", "CheckpointLoaderSimple", "CLIPLoader", "CLIPVisionLoader",
+    "ConditioningLoader", "ControlNetLoader", "DiffControlNetLoader", "DiffusersLoader", "DualCLIPLoader",
+    "FrameInterpolationModelLoader", "GLIGENLoader", "HypernetworkLoader", "ImageOnlyCheckpointLoader",
+    "LatentUpscaleModelLoader", "LoadBackgroundRemovalModel", "LoadDA3Model", "LoadLoraModel",
+    "LoadLoraTextEncoder", "LoadMediaPipeFaceLandmarker", "LoadMoGeModel", "LoraLoader", "LoraLoaderBypass",
+    "LoraLoaderBypassModelOnly", "LoraLoaderModelOnly", "LTXAVTextEncoderLoader", "LTXVAudioVAELoader",
+    "ModelPatchLoader", "OpticalFlowLoader", "PhotoMakerLoader", "QuadrupleCLIPLoader", "SAM3DBody_Loader",
+    "StyleModelLoader", "TripleCLIPLoader", "unCLIPCheckpointLoader", "UNETLoader", "UpscaleModelLoader",
+    "VAELoader",
+)  # fmt: skip
+"""Load a model by a name that the server lists."""
+SAVES: Final = (
+    "ImageCompare", "MaskPreview", "PreviewAny", "PreviewAudio", "PreviewImage", "SAM3_TrackPreview",
+    "Save3DAdvanced", "SaveAnimatedPNG", "SaveAnimatedWEBP", "SaveAudio", "SaveAudioAdvanced",
+    "SaveAudioMP3", "SaveAudioOpus", "SaveConditioning", "SaveGaussianSplat", "SaveGLB", "SaveImage",
+    "SaveImageAdvanced", "SaveImageWebsocket", "SaveLatent", "SavePointCloud", "SaveSVGNode", "SaveText",
+    "SaveVideo", "SaveWEBM",
+)  # fmt: skip
+"""Save or show results, below the folder that the gateway gives them."""
+TEXTS_AND_VALUES: Final = (
+    "AddTextPrefix", "AddTextSuffix", "BranchNode", "BuildJsonPromptIdeogram", "CaseConverter",
+    "ColorToRGBInt", "ComfyAndNode", "ComfyNotNode", "ComfyNumberConvert", "ComfyOrNode", "ComfySwitchNode",
+    "ConvertArrayToString", "ConvertDictionaryToString", "CreateList", "CurveEditor", "CustomCombo",
+    "EndLoop", "Flux3LayoutPrompt", "GetItemFromList", "JsonExtractString", "MergeImageLists",
+    "MergeTextLists", "MOSSImageLayoutPrompt", "PrimitiveBoolean", "PrimitiveBoundingBox", "PrimitiveFloat",
+    "PrimitiveInt", "PrimitiveString", "PrimitiveStringMultiline", "ReplaceText", "ResolutionSelector",
+    "SeedNode", "ShuffleDataset", "ShuffleImageTextDataset", "ShuffleVideoDataset",
+    "ShuffleVideoTextDataset", "StartLoop", "StringCompare", "StringConcatenate", "StringContains",
+    "StringLength", "StringReplace", "StringSubstring", "StringTrim", "StripWhitespace", "TextGenerate",
+    "TextGenerateLTX2Prompt", "TextToLowercase", "TextToUppercase", "TruncateText",
+)  # fmt: skip
+"""Numbers, texts, choices and loops; what is written in them is text, never a path."""
+CONDITIONING: Final = (
+    "BerniniConditioning", "CLIPAttentionMultiply", "CLIPSetLastLayer", "CLIPTextEncode",
+    "CLIPTextEncodeControlnet", "CLIPTextEncodeFlux", "CLIPTextEncodeHiDream", "CLIPTextEncodeHunyuanDiT",
+    "CLIPTextEncodeKandinsky5", "CLIPTextEncodeLumina2", "CLIPTextEncodePixArtAlpha", "CLIPTextEncodeSD3",
+    "CLIPTextEncodeSDXL", "CLIPTextEncodeSDXLRefiner", "CLIPVisionEncode", "CombineHooks2", "CombineHooks4",
+    "CombineHooks8", "ConditioningAverage", "ConditioningCombine", "ConditioningConcat",
+    "ConditioningMultiply", "ConditioningSetArea", "ConditioningSetAreaPercentage",
+    "ConditioningSetAreaPercentageVideo", "ConditioningSetAreaStrength", "ConditioningSetDefaultCombine",
+    "ConditioningSetProperties", "ConditioningSetPropertiesAndCombine", "ConditioningSetTimestepRange",
+    "ConditioningTimestepsRange", "ConditioningZeroOut", "ControlNetApply", "ControlNetApplyAdvanced",
+    "ControlNetApplySD3", "ControlNetInpaintingAliMamaApply", "CreateHookKeyframe",
+    "CreateHookKeyframesFromFloats", "CreateHookKeyframesInterpolated", "CreateHookLora",
+    "CreateHookLoraModelOnly", "CreateHookModelAsLora", "CreateHookModelAsLoraModelOnly",
+    "FluxDisableGuidance", "FluxGuidance", "FluxKontextMultiReferenceLatentMethod", "GLIGENTextBoxApply",
+    "InpaintModelConditioning", "InstructPixToPixConditioning", "LotusConditioning", "LTXVConditioning",
+    "MiniMaxH3FunControlNetApply", "PairConditioningCombine", "PairConditioningSetDefaultCombine",
+    "PairConditioningSetProperties", "PairConditioningSetPropertiesAndCombine", "PhotoMakerEncode",
+    "PiDConditioning", "QwenImageDiffsynthControlnet", "ReferenceLatent", "ReferenceMultiLatent",
+    "SD_4XUpscale_Conditioning", "SeedVR2Conditioning", "SetClipHooks", "SetHookKeyframes",
+    "SetUnionControlNetType", "StableCascade_StageB_Conditioning",
+    "StableCascade_SuperResolutionControlnet", "StyleModelApply", "SVD_img2vid_Conditioning",
+    "T5TokenizerOptions", "TextEncodeBooguEdit", "TextEncodeFibo2", "TextEncodeHunyuanVideo_ImageToVideo",
+    "TextEncodeJoyImageEdit", "TextEncodeMageFlowEdit", "TextEncodeMingImageEdit",
+    "TextEncodeMOSSImageEdit", "TextEncodeQwenImage21", "TextEncodeQwenImageEdit",
+    "TextEncodeQwenImageEditPlus", "TextEncodeZImageOmni", "unCLIPConditioning", "USOStyleReference",
+    "VOIDInpaintConditioning", "WanUni3CControlnetApply", "ZImageFunControlnet",
+)  # fmt: skip
+"""Prompts and what steers them: text encoders, areas, hooks, ControlNet, style models."""
+SAMPLING: Final = (
+    "AddNoise", "AlignYourStepsScheduler", "BasicGuider", "BasicScheduler", "BetaSamplingScheduler",
+    "CFGGuider", "DisableNoise", "DualCFGGuider", "DualModelGuider", "Epsilon Scaling",
+    "ExponentialScheduler", "ExtendIntermediateSigmas", "FlipSigmas", "Flux2Scheduler", "GITSScheduler",
+    "Ideogram4Scheduler", "KarrasScheduler", "KSampler", "KSamplerAdvanced", "KSamplerSelect",
+    "LaplaceScheduler", "LTXVDualCFGGuider", "LTXVScheduler", "ManualSigmas", "MiniMaxH3SigmaShift",
+    "OptimalStepsScheduler", "PerpNegGuider", "PolyexponentialScheduler", "RandomNoise", "SamplerARVideo",
+    "SamplerCustom", "SamplerCustomAdvanced", "SamplerDPMAdaptative", "SamplerDPMPP_2M_SDE",
+    "SamplerDPMPP_2S_Ancestral", "SamplerDPMPP_3M_SDE", "SamplerDPMPP_SDE", "SamplerER_SDE",
+    "SamplerEulerAncestral", "SamplerEulerAncestralCFGPP", "SamplerEulerCFGpp", "SamplerLCM",
+    "SamplerLCMUpscale", "SamplerLMS", "SamplerSASolver", "SamplerSEEDS2", "SamplingPercentToSigma",
+    "SDTurboScheduler", "SeedVR2ProgressiveSampler", "SetFirstSigma", "SplitSigmas", "SplitSigmasDenoise",
+    "VOIDSampler", "VOIDWarpedNoise", "VPScheduler",
+)  # fmt: skip
+"""Samplers, schedulers, sigmas, guiders and noise."""
+MODEL_PATCHES: Final = (
+    "APG", "BlockSparseAttention", "CFGNorm", "CFGOverride", "CFGZeroStar", "ChromaRadianceOptions",
+    "ContextWindowsManual", "DifferentialDiffusion", "EasyCache", "FluxKVCache", "FreeU", "FreeU_V2",
+    "FreSca", "HyperTile", "LazyCache", "LTXVContextWindows", "LTXVModalityGuidance",
+    "LTXVSpatioTemporalGuidance", "Mahiro", "ModelAttentionBackend", "ModelComputeDtype", "ModelNoiseScale",
+    "ModelSamplingAuraFlow", "ModelSamplingContinuousEDM", "ModelSamplingContinuousV",
+    "ModelSamplingDiscrete", "ModelSamplingFlux", "ModelSamplingLTXV", "ModelSamplingSD3",
+    "ModelSamplingStableCascade", "NAGuidance", "PatchModelAddDownscale", "PerpNeg",
+    "PerturbedAttentionGuidance", "QwenImage21Cache", "RenormCFG", "RescaleCFG", "ScaleROPE",
+    "SelfAttentionGuidance", "SenseNovaSamplingOptions", "SkipLayerGuidanceDiT",
+    "SkipLayerGuidanceDiTSimple", "SkipLayerGuidanceSD3", "SUPIRApply", "TCFG", "TemporalScoreRescaling",
+    "TomePatchModel", "TorchCompileModel", "UNetCrossAttentionMultiply", "UNetSelfAttentionMultiply",
+    "UNetTemporalAttentionMultiply", "VideoLinearCFGGuidance", "VideoTriangleCFGGuidance",
+    "WanAnimate2Cache", "wanBlockSwap", "WanContextWindowsManual",
+)  # fmt: skip
+"""Change how a loaded model samples."""
+MERGES: Final = (
+    "AudioMerge", "CLIPMergeAdd", "CLIPMergeSimple", "CLIPMergeSubtract", "ImageMergeTileList",
+    "ModelMergeAdd", "ModelMergeAuraflow", "ModelMergeBlocks", "ModelMergeCosmos14B", "ModelMergeCosmos7B",
+    "ModelMergeCosmosPredict2_14B", "ModelMergeCosmosPredict2_2B", "ModelMergeFlux1", "ModelMergeKrea2",
+    "ModelMergeLTXV", "ModelMergeMochiPreview", "ModelMergeMOSSImage", "ModelMergeQwenImage",
+    "ModelMergeSD1", "ModelMergeSD2", "ModelMergeSD35_Large", "ModelMergeSD3_2B", "ModelMergeSDXL",
+    "ModelMergeSimple", "ModelMergeSubtract", "ModelMergeWAN2_1", "SeedVR2TemporalMerge",
+)  # fmt: skip
+"""Mix loaded models in memory; saving the mix is not among these."""
+LATENTS: Final = (
+    "BatchLatentsNode", "EmptyChromaRadianceLatentImage", "EmptyFlux2LatentImage",
+    "EmptyHiDreamO1LatentImage", "EmptyLatentImage", "EmptyQwenImageLayeredLatentImage",
+    "EmptySD3LatentImage", "GetLatentSize", "LatentAdd", "LatentApplyOperation", "LatentApplyOperationCFG",
+    "LatentBatch", "LatentBatchSeedBehavior", "LatentBlend", "LatentComposite", "LatentConcat",
+    "LatentCrop", "LatentCut", "LatentCutToBatch", "LatentFlip", "LatentFromBatch", "LatentInterpolate",
+    "LatentMultiply", "LatentOperationBlend", "LatentOperationSharpen", "LatentOperationTonemapReinhard",
+    "LatentRotate", "LatentSubtract", "LatentUpscale", "LatentUpscaleBy", "RebatchLatents",
+    "RepeatLatentBatch", "StableCascade_EmptyLatentImage", "StableCascade_StageC_VAEEncode", "VAEDecode",
+    "VAEDecodeTiled", "VAEEncode", "VAEEncodeForInpaint", "VAEEncodeTiled",
+)  # fmt: skip
+"""Latent pictures and the way between them and pixels."""
+IMAGES: Final = (
+    "AddLayer", "AdjustBrightness", "AdjustContrast", "BatchImagesNode", "Canny", "CenterCropImages",
+    "ColorTransfer", "CreateBoundingBoxes", "CropByBBoxes", "DrawBBoxes", "EmptyImage",
+    "FluxKontextImageScale", "GetICLoRAParameters", "GetImageSize", "HiDreamO1PatchSeamSmoothing",
+    "HiDreamO1ReferenceImages", "ImageAddNoise", "ImageBatch", "ImageBlend", "ImageBlur", "ImageColorSpace",
+    "ImageCrop", "ImageCropV2", "ImageDeduplication", "ImageFlip", "ImageFromBatch", "ImageGrid",
+    "ImageHistogram", "ImageInvert", "ImagePadForOutpaint", "ImageQuantize", "ImageRGBToYUV", "ImageRotate",
+    "ImageScale", "ImageScaleBy", "ImageScaleToMaxDimension", "ImageScaleToTotalPixels", "ImageSDRToHDR",
+    "ImageSharpen", "ImageStitch", "ImageUpscaleWithModel", "ImageYUVToRGB", "JoinImageWithAlpha",
+    "LayersFromBoundingBoxes", "MarigoldV2PostProcess", "MediaPipeFaceLandmarker", "Morphology",
+    "MOSSImageControl", "NormalizeImages", "PadImageNode", "PorterDuffImageComposite", "RandomCropImages",
+    "RebatchImages", "RemoveBackground", "RepeatImageBatch", "ResizeAndPadImage",
+    "ResizeImagesByLongerEdge", "ResizeImagesByShorterEdge", "RTDETR_detect", "SDPoseDrawKeypoints",
+    "SDPoseFaceBBoxes", "SDPoseKeypointExtractor", "SplitImageToTileList", "SplitImageWithAlpha",
+    "TextOverlay",
+)  # fmt: skip
+"""Pictures."""
+MASKS: Final = (
+    "BatchMasksNode", "ConditioningSetMask", "CropMask", "FeatherMask", "GrowMask", "ImageColorToMask",
+    "ImageCompositeMasked", "ImageCropToMask", "ImageToMask", "InvertMask", "LatentCompositeMasked",
+    "MaskComposite", "MaskToImage", "MediaPipeFaceMask", "ResizeImageMaskNode", "SAM3_Detect",
+    "SAM3_TrackToMask", "SAM3_VideoTrack", "SCAIL2ColoredMask", "SetLatentNoiseMask", "SolidMask",
+    "ThresholdMask",
+)  # fmt: skip
+"""Masks."""
+VIDEO: Final = (
+    "ConcatenateVideo", "CreateVideo", "FrameInterpolate", "GetVideoComponents", "Video Slice", "VideoCrop",
+    "VideoFrameSample", "VideoRandomTemporalCrop", "VideoTemporalCrop", "VideoTrim",
+)  # fmt: skip
+"""Clips."""
+VIDEO_MODELS: Final = (
+    "AnimaLLLiteApply", "ARVideoI2V", "BuildPoseFile", "CosmosImageToVideoLatent",
+    "CosmosPredict2ImageToVideoLatent", "EmptyARVideoLatent", "EmptyCosmosLatentVideo",
+    "EmptyHunyuanImageLatent", "EmptyHunyuanLatentVideo", "EmptyHunyuanVideo15Latent",
+    "EmptyLTXVLatentVideo", "EmptyMiniMaxH3LatentAV", "EmptyMochiLatentVideo", "GenerateTracks",
+    "HunyuanImageToVideo", "HunyuanRefinerLatent", "HunyuanVideo15ImageToVideo",
+    "HunyuanVideo15LatentUpscaleWithModel", "HunyuanVideo15SuperResolution", "Kandinsky5ImageToVideo",
+    "LTXVAddGeneratedKeyframes", "LTXVAddGuide", "LTXVAddLatentGuide", "LTXVConcatAVLatent",
+    "LTXVCropGuides", "LTXVDurationPredictor", "LTXVFreezeLatent", "LTXVGeneratedKeyframesToGuides",
+    "LTXVImgToVideo", "LTXVImgToVideoInplace", "LTXVLatentUpsampler", "LTXVPreprocess",
+    "LTXVSeparateAVLatent", "LTXVSeparateGeneratedKeyframes", "MiniMaxH3AddGuide", "MiniMaxH3ImageToVideo",
+    "MiniMaxH3ReferenceToVideo", "NormalizeVideoLatentStart", "ReplaceVideoLatentFrames",
+    "SAM3DBody_FaceExpression", "SAM3DBody_Predict", "SAM3DBody_Render", "SAM3DBody_Smooth",
+    "SeedVR2PostProcessing", "SeedVR2Preprocess", "SeedVR2TemporalChunk", "TrimVideoLatent",
+    "VOIDQuadmaskPreprocess", "VOIDWarpedNoiseSource", "Wan22FunControlToVideo", "Wan22ImageToVideoLatent",
+    "WanAnimate2ToVideo", "WanAnimateToVideo", "WanCameraEmbedding", "WanCameraImageToVideo",
+    "WanDancerPadKeyframes", "WanDancerPadKeyframesList", "WanDancerVideo", "WanFirstLastFrameToVideo",
+    "WanFunControlToVideo", "WanFunInpaintToVideo", "WanHuMoImageToVideo", "WanImageToVideo",
+    "WanInfiniteTalkToVideo", "WanMoveConcatTrack", "WanMoveTracksFromCoords", "WanMoveTrackToVideo",
+    "WanMoveVisualizeTracks", "WanPhantomSubjectToVideo", "WanSCAILToVideo", "WanSoundImageToVideo",
+    "WanSoundImageToVideoExtend", "WanTrackToVideo", "WanVaceToVideo",
+)  # fmt: skip
+"""Conditioning and latents of the video model families (Wan, LTXV, Hunyuan, Cosmos, and so on)."""
+AUDIO: Final = (
+    "AudioAdjustVolume", "AudioConcat", "AudioEncoderEncode", "AudioEqualizer3Band",
+    "ConditioningStableAudio", "EmptyAceStep1.5LatentAudio", "EmptyAceStepLatentAudio", "EmptyAudio",
+    "EmptyLatentAudio", "EmptyMiniMaxMusic3LatentAudio", "EmptyYuE2LatentAudio", "GetAudioLatentSize",
+    "JoinAudioChannels", "LTXVAudioVAEDecode", "LTXVAudioVAEEncode", "LTXVEmptyLatentAudio",
+    "LTXVReferenceAudio", "MiniMaxMusic3TextEncode", "ReferenceTimbreAudio", "SheetSage2AudioToABC",
+    "SplitAudioChannels", "TextEncodeAceStepAudio", "TextEncodeAceStepAudio1.5", "TrimAudioDuration",
+    "VAEDecodeAudio", "VAEDecodeAudioTiled", "VAEEncodeAudio", "WanDancerEncodeAudio", "YuE2GenerateABC",
+    "YuE2GenerateMusic",
+)  # fmt: skip
+"""Sound and music."""
+THREE_D: Final = (
+    "ApplyTextureToMesh", "BakeAmbientOcclusion", "BakeNormalMapFromMesh", "BakeTextureFromVoxel",
+    "CameraAngle", "CreateCameraInfo", "DA3GeometryToMesh", "DA3Inference", "DA3Render", "DecimateMesh",
+    "EmptyLatentHunyuan3Dv2", "EmptyTrellis2LatentStructure", "File3DToSplat", "FillHoles",
+    "Get3DComponents", "GetMeshInfo", "GetSplatCount", "Hunyuan3Dv2Conditioning",
+    "Hunyuan3Dv2ConditioningMultiView", "MediaPipeFaceMeshVisualize", "MergeMeshes", "MergeSplat",
+    "MeshSmoothNormals", "MeshTextureToImage", "MeshToFile3D", "MoGeGeometryToFOV", "MoGeInference",
+    "MoGePanoramaInference", "MoGePointMapToMesh", "MoGeRender", "PaintMesh", "Pixal3DConditioning",
+    "Pixal3DMultiViewConditioning", "RemeshMesh", "RenderMesh", "RenderSplat", "RenderUVAtlas",
+    "RotateMesh", "SplatToFile3D", "SplatToMesh", "StableZero123_Conditioning",
+    "StableZero123_Conditioning_Batched", "SV3D_Conditioning", "TransformSplat", "Trellis2Conditioning",
+    "Trellis2ShapeStage", "Trellis2TextureStage", "Trellis2UpsampleStage", "TripoSplatConditioning",
+    "TripoSplatPreprocessImage", "TripoSplatSamplingPreview", "UnwrapMesh", "VAEDecodeHunyuan3D",
+    "VaeDecodeShapeTrellis", "VaeDecodeStructureTrellis2", "VaeDecodeTextureTrellis", "VAEDecodeTripoSplat",
+    "VoxelToMesh", "VoxelToMeshBasic", "WeldVertices",
+)  # fmt: skip
+"""Meshes, splats and depth."""
+VIDEO_HELPER_SUITE: Final = (
+    "VHS_LoadAudioUpload", "VHS_LoadVideo", "VHS_LoadVideoFFmpeg", "VHS_VideoCombine",
+)  # fmt: skip
+"""Of the widespread VideoHelperSuite: what loads an own asset, and what writes to the output folder."""
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-PICTURES: Final = _names(
-    """
-    Canny CaseConverter CreateVideo CropMask FeatherMask GetImageSize GetVideoComponents GrowMask
-    ImageAddNoise ImageBlend ImageBlur ImageColorToMask ImageCompositeMasked ImageCrop ImageFlip
-    ImageFromBatch ImageQuantize ImageRGBToYUV ImageRotate ImageScaleToMaxDimension
-    ImageScaleToTotalPixels ImageSharpen ImageStitch ImageToMask ImageUpscaleWithModel ImageYUVToRGB
-    InvertMask JoinImageWithAlpha LatentCompositeMasked LoadVideo MaskComposite MaskPreview MaskToImage
-    Morphology PorterDuffImageComposite PreviewAny PrimitiveBoolean PrimitiveFloat PrimitiveInt
-    PrimitiveString PrimitiveStringMultiline RebatchImages RebatchLatents RepeatImageBatch
-    ResizeAndPadImage SaveAnimatedPNG SaveAnimatedWEBP SaveSVGNode SaveVideo SaveWEBM SolidMask
-    SplitImageWithAlpha StringCompare StringConcatenate StringContains StringLength StringReplace
-    StringSubstring StringTrim ThresholdMask UpscaleModelLoader
-    """
-)
-"""Pictures, masks, clips, values."""
-
-MODELS: Final = _names(
-    """
-    CLIPLoader CLIPSetLastLayer CLIPTextEncode CLIPVisionEncode CLIPVisionLoader CheckpointLoader
-    CheckpointLoaderSimple ConditioningAverage ConditioningCombine ConditioningConcat
-    ConditioningSetArea ConditioningSetAreaPercentage ConditioningSetAreaStrength ConditioningSetMask
-    ConditioningSetTimestepRange ConditioningZeroOut ControlNetApply ControlNetApplyAdvanced
-    ControlNetLoader DiffControlNetLoader DualCLIPLoader EmptyImage EmptyLatentImage GLIGENLoader
-    GLIGENTextBoxApply ImageBatch ImageInvert ImagePadForOutpaint ImageScale ImageScaleBy
-    InpaintModelConditioning KSampler KSamplerAdvanced LatentBlend LatentComposite LatentCrop LatentFlip
-    LatentFromBatch LatentRotate LatentUpscale LatentUpscaleBy LoadImage LoadImageMask LoadLatent
-    LoraLoader LoraLoaderModelOnly PreviewImage RepeatLatentBatch SaveImage SaveLatent
-    SetLatentNoiseMask StyleModelApply StyleModelLoader UNETLoader VAEDecode VAEDecodeTiled VAEEncode
-    VAEEncodeForInpaint VAEEncodeTiled VAELoader unCLIPCheckpointLoader unCLIPConditioning
-    """
-)
-"""The first nodes: load by name, encode, sample, decode, save."""
-
-SAMPLING: Final = _names(
-    """
-    APG AddNoise AlignYourStepsScheduler BasicGuider BasicScheduler BetaSamplingScheduler CFGGuider
-    CFGNorm CFGZeroStar CLIPAttentionMultiply ContextWindowsManual DifferentialDiffusion DisableNoise
-    DualCFGGuider EasyCache ExponentialScheduler ExtendIntermediateSigmas FlipSigmas FreSca FreeU
-    FreeU_V2 GITSScheduler HyperTile HypernetworkLoader KSamplerSelect KarrasScheduler LaplaceScheduler
-    LatentAdd LatentApplyOperation LatentApplyOperationCFG LatentBatch LatentBatchSeedBehavior
-    LatentConcat LatentCut LatentInterpolate LatentMultiply LatentOperationSharpen
-    LatentOperationTonemapReinhard LatentSubtract LazyCache Mahiro ModelComputeDtype
-    ModelSamplingAuraFlow ModelSamplingContinuousEDM ModelSamplingContinuousV ModelSamplingDiscrete
-    ModelSamplingFlux ModelSamplingSD3 ModelSamplingStableCascade OptimalStepsScheduler
-    PatchModelAddDownscale PerpNeg PerpNegGuider PerturbedAttentionGuidance PolyexponentialScheduler
-    RandomNoise ReferenceLatent RescaleCFG SDTurboScheduler SamplerCustom SamplerCustomAdvanced
-    SamplerDPMAdaptative SamplerDPMPP_2M_SDE SamplerDPMPP_2S_Ancestral SamplerDPMPP_3M_SDE
-    SamplerDPMPP_SDE SamplerER_SDE SamplerEulerAncestral SamplerEulerAncestralCFGPP SamplerEulerCFGpp
-    SamplerLCMUpscale SamplerLMS SamplerSASolver SamplingPercentToSigma SelfAttentionGuidance
-    SetFirstSigma SkipLayerGuidanceDiT SkipLayerGuidanceDiTSimple SplitSigmas SplitSigmasDenoise TCFG
-    TomePatchModel UNetCrossAttentionMultiply UNetSelfAttentionMultiply UNetTemporalAttentionMultiply
-    VPScheduler WanContextWindowsManual
-    """
-) | {"Epsilon Scaling"}
-"""Samplers, schedulers, guidance, latents, patches of models in memory."""
-
-FAMILIES: Final = _names(
-    """
-    AudioAdjustVolume AudioConcat AudioEncoderEncode AudioEncoderLoader AudioMerge
-    CLIPTextEncodeControlnet CLIPTextEncodeFlux CLIPTextEncodeHiDream CLIPTextEncodeHunyuanDiT
-    CLIPTextEncodeLumina2 CLIPTextEncodePixArtAlpha CLIPTextEncodeSD3 CLIPTextEncodeSDXL
-    CLIPTextEncodeSDXLRefiner ChromaRadianceOptions ConditioningSetAreaPercentageVideo
-    ConditioningStableAudio ControlNetApplySD3 ControlNetInpaintingAliMamaApply CosmosImageToVideoLatent
-    CosmosPredict2ImageToVideoLatent EmptyAceStepLatentAudio EmptyAudio EmptyChromaRadianceLatentImage
-    EmptyCosmosLatentVideo EmptyHunyuanImageLatent EmptyHunyuanLatentVideo EmptyLTXVLatentVideo
-    EmptyLatentAudio EmptyLatentHunyuan3Dv2 EmptyMochiLatentVideo EmptySD3LatentImage
-    FluxDisableGuidance FluxGuidance FluxKontextImageScale FluxKontextMultiReferenceLatentMethod
-    Hunyuan3Dv2Conditioning Hunyuan3Dv2ConditioningMultiView HunyuanImageToVideo HunyuanRefinerLatent
-    ImageOnlyCheckpointLoader InstructPixToPixConditioning LTXVAddGuide LTXVConditioning LTXVCropGuides
-    LTXVImgToVideo LTXVPreprocess LTXVScheduler LoadAudio LotusConditioning ModelPatchLoader
-    ModelSamplingLTXV PhotoMakerEncode PhotoMakerLoader PreviewAudio QuadrupleCLIPLoader
-    QwenImageDiffsynthControlnet RenormCFG SD_4XUpscale_Conditioning SV3D_Conditioning
-    SVD_img2vid_Conditioning SaveAudio SaveAudioMP3 SaveAudioOpus SaveGLB SetUnionControlNetType
-    SkipLayerGuidanceSD3 SplitAudioChannels StableCascade_EmptyLatentImage
-    StableCascade_StageB_Conditioning StableCascade_StageC_VAEEncode
-    StableCascade_SuperResolutionControlnet StableZero123_Conditioning
-    StableZero123_Conditioning_Batched T5TokenizerOptions TextEncodeAceStepAudio
-    TextEncodeHunyuanVideo_ImageToVideo TextEncodeQwenImageEdit TextEncodeQwenImageEditPlus
-    TrimAudioDuration TrimVideoLatent TripleCLIPLoader USOStyleReference VAEDecodeAudio
-    VAEDecodeHunyuan3D VAEEncodeAudio VideoLinearCFGGuidance VideoTriangleCFGGuidance VoxelToMesh
-    VoxelToMeshBasic Wan22FunControlToVideo Wan22ImageToVideoLatent WanAnimateToVideo WanCameraEmbedding
-    WanCameraImageToVideo WanFirstLastFrameToVideo WanFunControlToVideo WanFunInpaintToVideo
-    WanHuMoImageToVideo WanImageToVideo WanPhantomSubjectToVideo WanSoundImageToVideo
-    WanSoundImageToVideoExtend WanTrackToVideo WanVaceToVideo
-    """
-)
-"""What single model families need; sound."""
-
-MERGING: Final = _names(
-    """
-    CLIPMergeAdd CLIPMergeSimple CLIPMergeSubtract ModelMergeAdd ModelMergeAuraflow ModelMergeBlocks
-    ModelMergeCosmos14B ModelMergeCosmos7B ModelMergeCosmosPredict2_14B ModelMergeCosmosPredict2_2B
-    ModelMergeFlux1 ModelMergeLTXV ModelMergeMochiPreview ModelMergeQwenImage ModelMergeSD1
-    ModelMergeSD2 ModelMergeSD35_Large ModelMergeSD3_2B ModelMergeSDXL ModelMergeSimple
-    ModelMergeSubtract ModelMergeWAN2_1
-    """
-)
-"""Models mixed in memory; saving them is refused."""
-
-LATER: Final = _names(
-    """
-    BatchImagesNode CFGOverride ColorTransfer CombineHooks2 CombineHooks4 CombineHooks8
-    ConditioningSetDefaultCombine ConditioningSetProperties ConditioningSetPropertiesAndCombine
-    ConditioningTimestepsRange CreateHookKeyframe CreateHookKeyframesInterpolated CreateHookLora
-    CreateHookLoraModelOnly EmptyAceStep1.5LatentAudio EmptyFlux2LatentImage EmptyHiDreamO1LatentImage
-    EmptyHunyuanVideo15Latent EmptyQwenImageLayeredLatentImage Flux2Scheduler FluxKVCache
-    FrameInterpolate FrameInterpolationModelLoader HunyuanVideo15ImageToVideo
-    HunyuanVideo15LatentUpscaleWithModel HunyuanVideo15SuperResolution ImageCropToMask
-    LTXAVTextEncoderLoader LTXVAudioVAEDecode LTXVAudioVAEEncode LTXVAudioVAELoader LTXVConcatAVLatent
-    LTXVEmptyLatentAudio LTXVImgToVideoInplace LTXVLatentUpsampler LTXVSeparateAVLatent LatentCutToBatch
-    LatentUpscaleModelLoader LoadBackgroundRemovalModel ManualSigmas ModelNoiseScale
-    PairConditioningCombine PairConditioningSetDefaultCombine PairConditioningSetProperties
-    PairConditioningSetPropertiesAndCombine RemoveBackground ResizeImageMaskNode
-    ResizeImagesByLongerEdge ResolutionSelector SamplerLCM ScaleROPE SeedNode SetClipHooks
-    SetHookKeyframes TextEncodeAceStepAudio1.5 VAEDecodeAudioTiled WanInfiniteTalkToVideo
-    WanMoveConcatTrack WanMoveTrackToVideo WanSCAILToVideo
-    """
-)
-"""Later than 0.3.64, and hooks."""
-
-CORE_NODES: Final = PICTURES | MODELS | SAMPLING | FAMILIES | MERGING | LATER
-
-_WHY: Final[Mapping[str, str]] = {
-    "it writes models to the server's disk": """
-        CLIPSave CheckpointSave ImageOnlyCheckpointSave LoraSave ModelSave SaveLoRANode VAESave
-    """,
-    "it reads a folder of the server": """
-        DiffusersLoader LoadImageSetFromFolderNode LoadImageTextSetFromFolderNode
-    """,
-    "it reads what others made on the server": """
-        LoadImageOutput
-    """,
-    "it reads files that are named inside a structured value": """
-        Load3D Load3DAnimation
-    """,
-    "it shows a file by its path": """
-        Preview3D Preview3DAnimation
-    """,
-    "it trains models": """
-        LoraModelLoader LossGraphNode TrainLoraNode
-    """,
-    "it uses devices of the server or the browser": """
-        RecordAudio WebcamCapture
-    """,
-    "it runs a regular expression of the caller, which can take for ever": """
-        RegexExtract RegexMatch RegexReplace
-    """,
-    "it compiles code on the server": """
-        TorchCompileModel
-    """,
-    "it fetches an address": """
-        LoadImageFromUrl LoadImageFromURL LoadImageFromHttp LoadVideoFromUrl LoadAudioFromUrl
-        DownloadModel DownloadAndLoadModel HFDownloader CivitaiDownloader ETN_LoadImageFromUrl
-        VHS_LoadAudioFromUrl FetchUrl HttpRequest WebRequest
-    """,
-    "it reads a path of the server": """
-        LoadImageFromPath LoadVideoFromPath LoadAudioFromPath LoadTextFile LoadImagesFromFolder
-        LoadImagesFromDir VHS_LoadVideoPath VHS_LoadVideoFFmpegPath VHS_LoadImagesPath VHS_LoadImagePath
-        VHS_LoadAudio LoadImageListFromDir ReadFile
-    """,
-    "it runs code of the caller": """
-        ExecutePython PythonScript RunPython PyExec EvalPython EvaluateInts EvaluateFloats
-        EvaluateStrings SimpleEval ComfyMathExpression GLSLShader JavascriptExecutor ShellCommand
-        RunCommand BashScript
-    """,
-    "it writes to a path of the caller": """
-        SaveImageToPath SaveTextFile WriteFile VHS_SaveToPath ImageSaveWithPath SaveImageS3 UploadToS3
-    """,
-}
-REFUSED_NODES: Final[Mapping[str, str]] = {
-    name: reason for reason, names in _WHY.items() for name in _names(names)
-}
-"""Classes that are refused by name, with what they do. Any other is refused without one."""
+CORE_NODES: Final = frozenset((
+    *FILES, *LOADERS, *SAVES, *TEXTS_AND_VALUES, *CONDITIONING, *SAMPLING, *MODEL_PATCHES,
+    *MERGES, *LATENTS, *IMAGES, *MASKS, *VIDEO, *VIDEO_MODELS, *AUDIO, *THREE_D, *VIDEO_HELPER_SUITE,
+))  # fmt: skip
+"""Every node class that is allowed as shipped."""

@@ -4,6 +4,7 @@ GateError
 ├── RequestRefused              what was asked cannot be done as asked
 │   ├── InvalidRequest          a field outside its limits
 │   ├── InvalidWorkflow         the graph cannot run; details name node and field
+│   │   └── NodeNotAllowed      it uses a node class that may not run here
 │   ├── WorkflowFormatUi        the editor's own format instead of the API format
 │   ├── MissingAsset            a reference to a file that is not the caller's
 │   ├── HashMismatch            the bytes received are not those that were announced
@@ -75,6 +76,12 @@ class InvalidWorkflow(RequestRefused):
 
     code = "invalid_workflow"
     next_step = "Correct the named node and field, then submit again."
+
+
+class NodeNotAllowed(InvalidWorkflow):
+    """A node class is not among the allowed ones. The contract has no code of its own for it."""
+
+    next_step = "Use another node, or ask the operator to allow it under allowed_nodes."
 
 
 class WorkflowFormatUi(RequestRefused):

@@ -58,6 +58,8 @@ class NodeClass:
     file_fields: frozenset[str]
     models: Mapping[str, frozenset[str]] = dataclasses.field(default_factory=dict)
     """Inputs that choose from a list with model files in it, or from an empty one, and that list."""
+    text_fields: frozenset[str] = frozenset()
+    """Inputs of several lines, which hold prose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +117,21 @@ def _check_ids(raw: Mapping[str, Any]) -> None:
 
 def _parse_node(node_id: str, body: object, errors: NodeErrors) -> Node | None:
     if not isinstance(body, dict):
-        _fault(errors, node_id, "", "not_a_node: an object with class_type and inputs is needed")
+        fault(errors, node_id, "", "not_a_node: an object with class_type and inputs is needed")
         return None
     class_type = body.get("class_type")
     inputs = body.get("inputs", {})
     if not isinstance(class_type, str) or not class_type or not class_type.isprintable():
-        _fault(errors, node_id, "class_type", "missing_class_type")
+        fault(errors, node_id, "class_type", "missing_class_type")
         return None
     if not isinstance(inputs, dict):
-        _fault(errors, node_id, "inputs", "inputs_not_an_object")
+        fault(errors, node_id, "inputs", "inputs_not_an_object")
         return None
     # Keys beside the inputs (`_meta`) are carried along, so they must be as harmless to copy.
     beside = {key: value for key, value in body.items() if key != "inputs"}
     for field, value in (*inputs.items(), *beside.items()):
         if _depth(value) > VALUE_DEPTH_MAX:
-            _fault(errors, node_id, field, f"nested_too_deep: more than {VALUE_DEPTH_MAX} levels")
+            fault(errors, node_id, field, f"nested_too_deep: more than {VALUE_DEPTH_MAX} levels")
             return None
     return Node(id=node_id, class_type=class_type, inputs=inputs)
 
@@ -163,16 +165,19 @@ def is_link(value: object) -> bool:
 def _check_links(node: Node, raw: Mapping[str, Any], errors: NodeErrors) -> None:
     for field, value in node.inputs.items():
         if is_link(value) and value[0] not in raw:
-            _fault(errors, node.id, field, f"broken_link: node {value[0]!r} is not in the workflow")
+            fault(errors, node.id, field, f"broken_link: node {value[0]!r} is not in the workflow")
 
 
-def _fault(errors: NodeErrors, node_id: str, field: str, reason: str) -> None:
+def fault(errors: NodeErrors, node_id: str, field: str, reason: str) -> None:
+    """Note one fault of a node's input; a name that cannot be printed is shown escaped."""
     shown = field if field.isprintable() else ascii(field)
     errors.setdefault(node_id, []).append({"field": shown, "reason": reason})
 
 
-def invalid_nodes(errors: NodeErrors, raw: Mapping[str, Any]) -> InvalidWorkflow:
-    """One InvalidWorkflow that names the first fault in words and all of them in its details."""
+def invalid_nodes(
+    errors: NodeErrors, raw: Mapping[str, Any], kind: type[InvalidWorkflow] = InvalidWorkflow
+) -> InvalidWorkflow:
+    """One InvalidWorkflow, of this `kind`, that names the first fault in words and has all in its details."""
     node_id, faults = next(iter(errors.items()))
     body = raw.get(node_id)
     class_type = body.get("class_type") if isinstance(body, dict) else None
@@ -181,7 +186,7 @@ def invalid_nodes(errors: NodeErrors, raw: Mapping[str, Any]) -> InvalidWorkflow
     field = f", field {faults[0]['field']!r}" if faults[0]["field"] else ""
     others = sum(len(found) for found in errors.values()) - 1
     more = f" (and {others} more)" if others else ""
-    return InvalidWorkflow(f"{label}{field}: {faults[0]['reason']}{more}", details={"node_errors": errors})
+    return kind(f"{label}{field}: {faults[0]['reason']}{more}", details={"node_errors": errors})
 
 
 def check_classes(graph: Graph, classes: Mapping[str, NodeClass]) -> None:
@@ -194,15 +199,15 @@ def check_classes(graph: Graph, classes: Mapping[str, NodeClass]) -> None:
     for node in graph.nodes.values():
         known = classes.get(node.class_type)
         if known is None:
-            _fault(errors, node.id, "class_type", f"unknown_node_class: {node.class_type}")
+            fault(errors, node.id, "class_type", f"unknown_node_class: {node.class_type}")
             continue
         for field in sorted(known.required - node.inputs.keys()):
-            _fault(errors, node.id, field, "missing_input")
+            fault(errors, node.id, field, "missing_input")
         for field, value in node.inputs.items():
             source = graph.nodes.get(value[0]) if is_link(value) else None
             source_class = classes.get(source.class_type) if source else None
             if source_class is not None and not 0 <= value[1] < source_class.output_count:
-                _fault(errors, node.id, field, f"broken_link: node {value[0]!r} has no output {value[1]}")
+                fault(errors, node.id, field, f"broken_link: node {value[0]!r} has no output {value[1]}")
     if errors:
         raise invalid_nodes(errors, graph.raw)
     if not any(classes[node.class_type].is_output for node in graph.nodes.values()):
@@ -216,6 +221,7 @@ def node_class(described: Mapping[str, Any]) -> NodeClass:
     required: set[str] = set()
     files: set[str] = set()
     models: dict[str, frozenset[str]] = {}
+    texts: set[str] = set()
     for section in ("required", "optional"):
         fields = sections.get(section)
         for name, spec in (fields if isinstance(fields, dict) else {}).items():
@@ -228,6 +234,8 @@ def node_class(described: Mapping[str, Any]) -> NodeClass:
                 files.add(name)
             elif (choices := _model_choices(kind, options)) is not None:
                 models[name] = choices
+            if isinstance(options, dict) and kind == "STRING" and options.get("multiline"):
+                texts.add(name)
     outputs = described.get("output")
     return NodeClass(
         required=frozenset(required),
@@ -235,6 +243,7 @@ def node_class(described: Mapping[str, Any]) -> NodeClass:
         is_output=bool(described.get("output_node")),
         file_fields=frozenset(files),
         models=models,
+        text_fields=frozenset(texts),
     )
 
 

@@ -1,251 +1,383 @@
-"""What a graph may do on a server: allowed nodes, one's own files, nothing outside, nothing endless. Pure.
+"""What a graph may hold before any server sees it: allowed node classes, harmless names, sane numbers. Pure.
 
-A graph that passes names no path, no address and no file of anybody else's in any place where a node could
-read it as one. Texts for people (prompts) may say what they like: no allowed node opens what they say.
+Classes are allowed by name, so what nobody has thought of is refused. Strings are told apart by where they
+stand: names of files and models may not be paths or addresses, prose may be anything.
 """
 
 from __future__ import annotations
 
+import math
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Final
-from urllib.parse import unquote
 
-from comfygate.domain.core_nodes import CORE_NODES, REFUSED_NODES
-from comfygate.domain.graph import ASSET_TYPE, Graph, Node, NodeErrors, invalid_nodes, is_link
+from comfygate.domain.core_nodes import CORE_NODES, LOADERS, TEXTS_AND_VALUES
+from comfygate.domain.errors import NodeNotAllowed
+from comfygate.domain.graph import ASSET_TYPE, Graph, Node, NodeErrors, fault, invalid_nodes, is_link
 from comfygate.domain.names import nearest
+from comfygate.domain.paths import Place, path_fault, prompt_fault
+from comfygate.domain.refused_nodes import REFUSED, why_refused
 
-NUMBER_MAX: Final = 2**64 - 1
-"""ComfyUI's largest seed; no other number comes near it."""
-GROWTH_MAX: Final = 64
-"""How many times as wide all scalings of a graph together may make a picture."""
-NAMESPACE: Final = "comfygate"
-"""First folder of everything this gateway puts on a server: no graph may name it."""
+SIDE_MAX: Final = 16_384
+"""Longest side of a picture, in pixels: ComfyUI's own limit, which values that come by a link pass by."""
+INTEGER_MAX: Final = 2**64 - 1
+INTEGER_MIN: Final = -(2**63)
+HINTS_MAX: Final = 3
+"""For how many unknown classes of one graph the nearest name is looked for: each costs milliseconds."""
+SHOWN_CHARS_MAX: Final = 80
+FIELD_CHARS_MAX: Final = 256
+FOLLOWED_MAX: Final = 8
+"""How many links are followed to the number that a primitive node holds."""
 
-_TEXT_FIELDS: Final = re.compile(
-    r"(^|_)(text|prompt|string|caption|lyrics|tags|negative|positive|clip_[lg]|t5xxl|llama|value|delimiter"
-    r"|string_[ab]|substring|find|replace|prefix|suffix)(_|$)",
-    re.IGNORECASE,
+Spot = tuple[str, str]
+_WRAPPED: Final = "__value__"
+_UNWANTED_KEYS: Final = frozenset({"__proto__", "constructor", "prototype"})
+_TEXT: Final = re.compile(
+    r"(text|texts|prompt|string|caption|lyrics|tags|title|message|description|instructions?|question|query|notes?"
+    r"|style|lighting|medium|photo|aesthetics|background|art_style|system|negative|positive|abc|bert|mt5xl|t5xxl"
+    r"|llama|clip_[gl]|qwen25_7b|find|replace|substring|delimiter|value|values|key|choice|content|speech|label)"
+    r"(_?[a-z0-9])?|(text|prompt|string)_.*|.*_(text|texts|prompt|string|description|message|coords|caption)"
 )
-_TEXT_CLASSES: Final = re.compile(r"TextEncode|^String|^Primitive|^CaseConverter$|GLIGENTextBox")
-_PATH_PREFIX: Final = "filename_prefix"
-_ADDRESS: Final = re.compile(
-    r"^\s*(?:[a-z][a-z0-9+.-]*:(?://|\\\\)|(?:data|javascript|file|blob):)", re.IGNORECASE
-)
-_ABSOLUTE: Final = re.compile(r"^\s*(?:[/\\]|~[/\\]?|[a-z]:|%[a-z]+%[/\\]|\$\{?[A-Z])", re.IGNORECASE)
-_ANNOTATION: Final = re.compile(r"\[(?:input|output|temp)\]\s*$")
-_COUNTS: Final = frozenset(
-    {"batch_size", "amount", "repeats", "length", "frames", "num_frames", "video_frames", "batch", "count"}
-)
-_STEPS: Final = frozenset({"steps", "end_at_step", "num_steps"})
-_SIDES: Final = (("width", "height"), ("target_width", "target_height"), ("resize_width", "resize_height"))
-_GROWS: Final = frozenset({"scale_by", "upscale_by", "rescale_factor"})
+"""Names of inputs that take prose, in whatever class."""
+_PATHLIKE: Final = re.compile(r"file|path|folder|dir(ectory)?$|dir_|url|uri|address|endpoint", re.IGNORECASE)
+_SIDE: Final = re.compile(r"(.*_)?(width|height)|largest_size|longer_edge|shorter_edge")
+_COUNTS: Final = frozenset({
+    "amount", "batch", "batch_size", "frame_count", "frames", "frames_number", "length", "max_frames",
+    "max_iteration", "num_frames", "num_iterations", "repeats", "video_frames", "video_length",
+})  # fmt: skip
+_STEPS: Final = frozenset({"steps", "num_steps", "inference_steps", "num_inference_steps"})
+_MODEL_FIELD: Final = re.compile(r".*_name\d*|model_path")
+_TEXT_CLASSES: Final = frozenset((*TEXTS_AND_VALUES, "PreviewAny"))
+_LOADERS: Final = frozenset(LOADERS)
 
 
 @dataclass(frozen=True, slots=True)
-class SafetyLimits:
-    """The most that one node of a graph may ask for: pixels of a picture, pictures or frames, steps."""
+class NodePolicy:
+    """Which node classes graphs may use: the shipped ones, and what the operator adds and takes away.
 
-    pixels_max: int = 67_108_864
+    `added` holds names, names that end in `*` for all that begin so, and perhaps `*` alone for every class.
+    `*` behind a prefix leaves out what is known to be dangerous: that must be named in full. `taken` wins.
+    """
+
+    added: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
+
+    @property
+    def everything(self) -> bool:
+        """Whether every class is allowed that is not taken away."""
+        return "*" in self.added
+
+    def allows(self, name: str) -> bool:
+        if _matches(name, self.taken):
+            return False
+        if name in CORE_NODES or name in self.added or self.everything:
+            return True
+        return name not in REFUSED and _matches(name, self.added)
+
+    def not_taken(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the names that the operator has not taken away."""
+        return frozenset(name for name in names if not _matches(name, self.taken))
+
+    def known(self) -> frozenset[str]:
+        """The names that can be told: for hints."""
+        named = frozenset(name for name in self.added if not name.endswith("*"))
+        return frozenset(name for name in CORE_NODES | named if self.allows(name))
+
+
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return name in patterns or any(
+        pattern.endswith("*") and name.startswith(pattern[:-1]) for pattern in patterns
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The largest numbers in a graph. `pixels_max`: width times height; `batch_max`: pictures or frames."""
+
+    pixels_max: int = 8192 * 8192
     batch_max: int = 4096
     steps_max: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class AllowedNodes:
-    """The classes a graph may use: ComfyUI's own, `more` (names, patterns with * and ?), less `less`."""
+class Trust:
+    """What the operator vouches for, where a graph comes from the catalogue.
 
-    more: tuple[str, ...] = ()
-    less: frozenset[str] = frozenset()
-    _names: frozenset[str] = field(init=False)
-    _patterns: tuple[str, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        patterns = tuple(one for one in self.more if "*" in one or "?" in one)
-        object.__setattr__(self, "_names", (CORE_NODES | frozenset(self.more)) - self.less)
-        object.__setattr__(self, "_patterns", patterns)
-
-    def has(self, name: str) -> bool:
-        """Whether graphs may use this class."""
-        if name in self.less:
-            return False
-        return name in self._names or any(fnmatchcase(name, pattern) for pattern in self._patterns)
-
-    def with_more(self, names: frozenset[str]) -> AllowedNodes:
-        """These and the named ones; what was taken out stays out."""
-        return AllowedNodes((*self.more, *names), self.less) if names - self._names else self
-
-    def refusal(self, name: str) -> str:
-        """Why a class that is not allowed is refused, and the way out."""
-        if (why := REFUSED_NODES.get(name)) is not None:
-            return f"node_not_allowed: {name}: {why}"
-        near = nearest(name, self._names)
-        hint = f"; did you mean {near}?" if near else ""
-        return f"node_not_allowed: {name} is not among the allowed nodes{hint} (settings: allowed_nodes)"
-
-
-def check_safe(
-    graph: Graph,
-    *,
-    allowed: AllowedNodes | None,
-    file_inputs: Mapping[str, Sequence[str]],
-    limits: SafetyLimits,
-) -> None:
-    """Refuse a graph that could reach beyond its own files or never come to an end.
-
-    `allowed` None: any node, for graphs of the operator's own. `file_inputs` maps classes to the inputs that
-    take files. Raises InvalidWorkflow with every reason by node and field; linear in the graph.
+    `classes` are allowed besides the policy's. Only at `chosen` places (node id, input) did a caller write
+    what stands there; None: everywhere.
     """
+
+    classes: frozenset[str] = frozenset()
+    chosen: frozenset[Spot] | None = None
+
+    def vouches_for(self, node_id: str, name: str) -> bool:
+        return self.chosen is not None and (node_id, name) not in self.chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is known of the inputs of node classes: which take files, and which take prose, by class."""
+
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    texts: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    def is_file(self, node: Node, name: str) -> bool:
+        return name in self.files.get(node.class_type, ())
+
+    def is_text(self, node: Node, name: str, path: Iterable[str]) -> bool:
+        """Whether the string at `path` inside this input is prose, which nothing opens as a file."""
+        if node.class_type in _TEXT_CLASSES:
+            return True
+        keys = [part for key in (name, *path) for part in key.casefold().split(".")]
+        if any(_PATHLIKE.search(key) for key in keys):
+            return False
+        return name in self.texts.get(node.class_type, ()) or any(_TEXT.fullmatch(key) for key in keys)
+
+
+UNTRUSTED: Final = Trust()
+
+
+def check_safety(
+    graph: Graph, policy: NodePolicy, bounds: Bounds, inputs: Inputs, trust: Trust = UNTRUSTED
+) -> None:
+    """Refuse a graph that may not run here, with every fault by node and field.
+
+    Raises NodeNotAllowed for node classes and InvalidWorkflow for structure, names and numbers. Takes time in
+    proportion to the graph.
+    """
+    check_nodes(graph, policy, trust)
     errors: NodeErrors = {}
-
-    def fault(node: Node, name: str, reason: str) -> None:
-        shown = name if name.isprintable() else ascii(name)
-        errors.setdefault(node.id, []).append({"field": shown[:128], "reason": reason})
-
     for node in graph.nodes.values():
-        if allowed is not None and not allowed.has(node.class_type):
-            fault(node, "class_type", allowed.refusal(node.class_type))
-        files = file_inputs.get(node.class_type, ())
         for name, value in node.inputs.items():
-            for reason in _faults_of(node, name, value, files):
-                fault(node, name, reason)
-        for name, reason in _too_much(node, limits):
-            fault(node, name, reason)
-    for node, name, reason in (*_cycles(graph), *_together(graph, limits)):
-        fault(node, name, reason)
+            for reason in _faults_of(graph, node, name, value, inputs, trust):
+                fault(errors, node.id, name, reason)
+        for name, reason in _too_much(graph, node, bounds):
+            fault(errors, node.id, name, reason)
+    _check_cycles(graph, errors)
     if errors:
         raise invalid_nodes(errors, graph.raw)
 
 
-def _faults_of(node: Node, name: str, value: Any, files: Sequence[str]) -> Iterator[str]:
-    if not name.isprintable() or name.startswith("__"):
-        yield "bad_field: names of inputs are printable and do not begin with __"
-    if is_link(value):
-        if name in files:
-            yield "file_linked: an input that takes a file must name one of your uploads, not another node"
-        if value[1] < 0:
-            yield f"broken_link: node {value[0]!r} has no output {value[1]}"
-        return
-    text = _TEXT_FIELDS.search(name) is not None or _TEXT_CLASSES.search(node.class_type) is not None
-    for one in _leaves(value):
-        if isinstance(one, str):
-            # A file input names an upload of the caller's or is refused as missing: it is never sent.
-            reason = None if name in files else _bad_string(name, one, is_text=text)
-            if reason is not None:
-                yield reason
-        elif isinstance(one, int | float) and abs(one) > NUMBER_MAX:
-            yield f"number_too_large: the largest number is {NUMBER_MAX}"
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """Every string and number inside, but for those of asset references. Depth was checked before."""
-    if isinstance(value, dict):
-        if value.get("__type") == ASSET_TYPE:
-            return
-        for key, inner in value.items():
-            yield key
-            yield from _leaves(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _leaves(inner)
-    else:
-        yield value
-
-
-def _bad_string(name: str, value: str, *, is_text: bool) -> str | None:
-    if is_text and name != _PATH_PREFIX:
-        return None
-    if "\0" in value:
-        return "bad_name: it holds a NUL"
-    plain = _plain(value)
-    shown = ascii(value[:60])
-    if _ADDRESS.search(plain):
-        return f"address_not_allowed: {shown}; upload the file and name the upload"
-    parts = [part.replace(" ", "") for part in re.split(r"[/\\]", plain)]
-    if any(len(part) > 1 and set(part) == {"."} for part in parts):
-        return f"path_not_allowed: {shown} leads out of its folder"
-    if _ABSOLUTE.search(plain) and not (name == _PATH_PREFIX and plain.lstrip().startswith("%")):
-        return f"path_not_allowed: {shown} is an absolute path"
-    if len(parts) > 1 and parts[0].casefold() == NAMESPACE:
-        return f"path_not_allowed: {shown} names files of the gateway's own"
-    if _ANNOTATION.search(plain):
-        return f"path_not_allowed: {shown} names another folder of the server; upload the file"
-    return None
-
-
-def _plain(value: str) -> str:
-    """The string as the most lenient reader would take it: look-alikes folded, escapes undone, twice."""
-    plain = unicodedata.normalize("NFKC", value)
-    for _ in range(2):
-        plain = unicodedata.normalize("NFKC", unquote(plain))
-    return plain.replace("\u2215", "/").replace("\u2044", "/").replace("\u29f8", "/").replace("\u2024", ".")
-
-
-def _numbers(node: Node, names: frozenset[str]) -> Iterator[tuple[str, float]]:
-    for name, value in node.inputs.items():
-        if name in names and isinstance(value, int | float) and not isinstance(value, bool):
-            yield name, value
-
-
-def _too_much(node: Node, limits: SafetyLimits) -> Iterator[tuple[str, str]]:
-    for name, value in _numbers(node, _COUNTS):
-        if value > limits.batch_max:
-            yield name, f"too_many: {value:g} is more than {limits.batch_max}"
-    for name, value in _numbers(node, _STEPS):
-        # 10000 is how ComfyUI writes 'to the end'.
-        if value > limits.steps_max and not (name == "end_at_step" and value == 10_000):
-            yield name, f"too_many: {value:g} steps are more than {limits.steps_max}"
-    for width, height in _SIDES:
-        sides = dict(_numbers(node, frozenset({width, height})))
-        if sides and sides.get(width, 1) * sides.get(height, 1) > limits.pixels_max:
-            yield next(iter(sides)), f"too_large: more than {limits.pixels_max} pixels"
-    for name, value in _numbers(node, frozenset({"megapixels"})):
-        if value * 1_000_000 > limits.pixels_max:
-            yield name, f"too_large: more than {limits.pixels_max} pixels"
-
-
-def _together(graph: Graph, limits: SafetyLimits) -> Iterator[tuple[Node, str, str]]:
-    """What single nodes may do and all of them in a row may not."""
-    pictures, growth = 1.0, 1.0
+def check_nodes(graph: Graph, policy: NodePolicy, trust: Trust = UNTRUSTED) -> None:
+    """Refuse a graph for its node classes alone. Raises NodeNotAllowed."""
+    errors: NodeErrors = {}
+    reasons: dict[str, str] = {}
     for node in graph.nodes.values():
-        for name, value in _numbers(node, frozenset({"batch_size", "amount", "repeats"})):
-            pictures *= max(1.0, value)
-            if pictures > limits.batch_max * 16:
-                yield (
-                    node,
-                    name,
-                    f"too_many: all nodes together make more than {limits.batch_max * 16} pictures",
-                )
-                return
-        for name, value in _numbers(node, _GROWS):
-            growth *= max(1.0, value)
-            if growth > GROWTH_MAX:
-                yield node, name, f"too_large: all scalings together are more than {GROWTH_MAX} times"
-                return
-
-
-def _cycles(graph: Graph) -> Iterator[tuple[Node, str, str]]:
-    """A link that closes a circle, if there is one: ComfyUI would go round in it."""
-    done: set[str] = set()
-    for start in graph.nodes:
-        if start in done:
+        name = node.class_type
+        if name in trust.classes or policy.allows(name):
             continue
-        path: dict[str, Iterator[tuple[str, str]]] = {start: _sources(graph.nodes[start])}
-        while path:
-            here = next(reversed(path))
-            step = next(path[here], None)
-            if step is None:
-                path.pop(here)
-                done.add(here)
-            elif step[1] in path:
-                yield graph.nodes[here], step[0], f"cycle: it depends on itself by way of node {step[1]!r}"
-                return
-            elif step[1] not in done and step[1] in graph.nodes:
-                path[step[1]] = _sources(graph.nodes[step[1]])
+        if name not in reasons:
+            reasons[name] = _why(name, policy, with_hint=len(reasons) < HINTS_MAX)
+        fault(errors, node.id, "class_type", reasons[name])
+    if errors:
+        raise invalid_nodes(errors, graph.raw, NodeNotAllowed)
 
 
-def _sources(node: Node) -> Iterator[tuple[str, str]]:
-    return ((name, value[0]) for name, value in node.inputs.items() if is_link(value))
+def _why(name: str, policy: NodePolicy, *, with_hint: bool) -> str:
+    shown = name[:SHOWN_CHARS_MAX]
+    why = "the operator has taken it away" if _matches(name, policy.taken) else why_refused(name)
+    near = nearest(shown, policy.known()) if with_hint and why is None else None
+    hint = f"; the nearest allowed name is {near}" if near else ""
+    return (
+        f"node_not_allowed: {shown} is not allowed here{f', as {why}' if why else ''}{hint};"
+        " use another node, or ask the operator to allow it under allowed_nodes"
+    )
+
+
+def _faults_of(
+    graph: Graph, node: Node, name: str, value: Any, inputs: Inputs, trust: Trust
+) -> Iterator[str]:
+    """Faults of one input, without those of numbers that are only too large for here."""
+    if name in _UNWANTED_KEYS or len(name) > FIELD_CHARS_MAX or not name.isprintable():
+        yield f"bad_field_name: inputs are named with 1 to {FIELD_CHARS_MAX} printable characters"
+        return
+    yield from _link_faults(graph, node, name, value, inputs, trust)
+    if is_link(value):
+        return
+    vouched = trust.vouches_for(node.id, name)
+    if inputs.is_file(node, name) and not vouched:
+        yield from _file_faults(value)
+        return
+    for path, inner in _leaves(value):
+        if isinstance(inner, str) and not vouched:
+            reason = _string_fault(node, name, path, inner, inputs)
+        else:
+            reason = _number_fault(inner) or (
+                "bad_key: an object has a key that is none" if inner is _BAD_KEY else None
+            )
+        if reason:
+            inside = ".".join(path)[:SHOWN_CHARS_MAX]
+            yield f"{reason} (at {inside!r})" if inside else reason
+            return
+
+
+def _link_faults(
+    graph: Graph, node: Node, name: str, value: Any, inputs: Inputs, trust: Trust
+) -> Iterator[str]:
+    if not is_link(value):
+        inner = value.get(_WRAPPED) if isinstance(value, dict) else value
+        # ComfyUI also follows links that are wrapped, or count their outputs in floats.
+        if isinstance(inner, list) and len(inner) == 2 and _is_almost_link(graph, inner):
+            yield "broken_link: write a link plainly as [node id, output]"
+        return
+    source = graph.nodes[value[0]]
+    if value[0] == node.id:
+        yield "self_link: a node cannot take its own output"
+    if not 0 <= value[1] <= INTEGER_MAX:
+        yield f"broken_link: node {value[0]!r} has no output {str(value[1])[:20]}"
+    if trust.vouches_for(node.id, name):
+        return
+    if inputs.is_file(node, name):
+        yield "file_by_link: this input takes an uploaded file, not what another node makes"
+    elif node.class_type in _LOADERS and _MODEL_FIELD.fullmatch(name) and source.class_type in _TEXT_CLASSES:
+        yield "model_by_link: write the model's name here, not in another node"
+
+
+def _file_faults(value: Any) -> Iterator[str]:
+    """A file is an asset, or the plain name of an own upload."""
+    if isinstance(value, dict) and value.get("__type") == ASSET_TYPE:
+        return
+    if isinstance(value, str):
+        reason = path_fault(value, Place.FILE)
+        if reason:
+            yield reason
+    elif value is not None:
+        yield f"not_a_file: give a {ASSET_TYPE} reference or the file name of an upload"
+
+
+class _BadKey:
+    """Stands for an object's key that no node has a use for."""
+
+
+_BAD_KEY: Final = _BadKey()
+
+
+def _leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every value that holds no others, with the keys that lead to it; asset references are left out.
+
+    The stack is on the heap: no nesting exhausts it.
+    """
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), value)]
+    while waiting:
+        path, item = waiting.pop()
+        if isinstance(item, dict):
+            if item.get("__type") == ASSET_TYPE:
+                continue
+            for key, inner in item.items():
+                name = str(key)
+                yield from ((path, _BAD_KEY) for _ in range(name in _UNWANTED_KEYS))
+                waiting.append((path if name == _WRAPPED else (*path, name), inner))
+        elif isinstance(item, list):
+            waiting.extend((path, inner) for inner in item)
+        else:
+            yield path, item
+
+
+def _string_fault(node: Node, name: str, path: tuple[str, ...], text: str, inputs: Inputs) -> str | None:
+    if name == "filename_prefix":
+        return path_fault(text, Place.PREFIX)
+    if inputs.is_text(node, name, path):
+        return prompt_fault(text)
+    return path_fault(text, Place.NAME)
+
+
+def _is_almost_link(graph: Graph, pair: list[Any]) -> bool:
+    return isinstance(pair[0], str) and pair[0] in graph.nodes and isinstance(pair[1], int | float)
+
+
+def _number_fault(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else "not_finite: give a number that is one"
+    if INTEGER_MIN <= value <= INTEGER_MAX:
+        return None
+    return f"number_too_large: whole numbers go from {INTEGER_MIN} to {INTEGER_MAX}"
+
+
+def _too_much(graph: Graph, node: Node, bounds: Bounds) -> Iterator[tuple[str, str]]:
+    """Numbers beyond the limits, as (field, reason). Numbers in text count, as ComfyUI reads them so."""
+    found: dict[str, float] = {}
+    for name, value in node.inputs.items():
+        last = name.rpartition(".")[2]
+        if not (last in _COUNTS or last in _STEPS or last == "megapixels" or _SIDE.fullmatch(last)):
+            continue
+        number = _number_of(graph, value)
+        if number is None:
+            continue
+        found[last] = max(number, found.get(last, number))
+        if last in _COUNTS and number > bounds.batch_max:
+            yield name, f"over_limit: {number:.12g} is more than limits.batch_max, {bounds.batch_max}"
+        elif last in _STEPS and number > bounds.steps_max:
+            yield name, f"over_limit: {number:.12g} is more than limits.steps_max, {bounds.steps_max}"
+        elif last == "megapixels" and number * 1024 * 1024 > bounds.pixels_max:
+            yield name, f"over_limit: {number:.12g} is more than limits.pixels_max, {bounds.pixels_max}"
+        elif _SIDE.fullmatch(last) and number > SIDE_MAX:
+            yield name, f"over_limit: {number:.12g} is more than {SIDE_MAX} pixels"
+    for width in [name for name in found if name.endswith("width")]:
+        height = f"{width.removesuffix('width')}height"
+        pixels = found[width] * found.get(height, 0.0)
+        if min(found[width], found.get(height, 0.0)) > 0 and pixels > bounds.pixels_max:
+            size = f"{found[width]:.12g} x {found[height]:.12g}"
+            yield width, f"over_limit: {size} is more than limits.pixels_max, {bounds.pixels_max}"
+
+
+def _number_of(graph: Graph, value: Any) -> float | None:
+    """The number that this input will be, if the graph says it: also by way of primitive nodes."""
+    for _ in range(FOLLOWED_MAX):
+        if isinstance(value, dict):
+            value = value.get(_WRAPPED)
+        if not is_link(value):
+            break
+        source = graph.nodes[value[0]]
+        if source.class_type not in _TEXT_CLASSES:
+            return None
+        value = source.inputs.get("value", source.inputs.get("seed"))
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None if isinstance(value, str) else math.inf
+
+
+def _check_cycles(graph: Graph, errors: NodeErrors) -> None:
+    """Find links that lead round in a circle: take away whatever waits for nothing until nothing is left."""
+    sources = {
+        node.id: [value[0] for value in node.inputs.values() if is_link(value) and value[0] != node.id]
+        for node in graph.nodes.values()
+    }
+    takers: dict[str, list[str]] = {node_id: [] for node_id in sources}
+    for node_id, wanted in sources.items():
+        for source in wanted:
+            takers[source].append(node_id)
+    waits = {node_id: len(wanted) for node_id, wanted in sources.items()}
+    ready = [node_id for node_id, count in waits.items() if count == 0]
+    while ready:
+        for taker in takers[ready.pop()]:
+            waits[taker] -= 1
+            if waits[taker] == 0:
+                ready.append(taker)
+    stuck = [node_id for node_id, count in waits.items() if count]
+    if not stuck:
+        return
+    ring = _ring(sources, waits, stuck[0])
+    node = graph.nodes[ring[0]]
+    name = next(name for name, value in node.inputs.items() if is_link(value) and value[0] == ring[1])
+    shown = " < ".join(part[:SHOWN_CHARS_MAX] for part in ring[:HINTS_MAX])
+    fault(
+        errors, node.id, name, f"cycle: the links lead round in a circle, {shown}{' < ...' * (len(ring) > 3)}"
+    )
+
+
+def _ring(sources: Mapping[str, list[str]], waits: Mapping[str, int], start: str) -> list[str]:
+    """Ids of one circle, its first one last again. Every stuck node has a source that is stuck."""
+    seen: dict[str, int] = {}
+    walk: list[str] = []
+    at = start
+    while at not in seen:
+        seen[at] = len(walk)
+        walk.append(at)
+        at = next(source for source in sources[at] if waits[source])
+    return [*walk[seen[at] :], at]

@@ -208,6 +208,13 @@ class Workflow:
         """The node classes of its graph."""
         return frozenset(body["class_type"] for body in self.graph.values())
 
+    @property
+    def chosen(self) -> frozenset[Target]:
+        """Where the words and files of its users end up; everything else is the operator's."""
+        typed = [one.targets for one in self.parameters.values() if one.kind is Kind.TEXT]
+        sent = [one.targets for one in self.inputs.values()]
+        return frozenset(target for targets in (*typed, *sent) for target in targets)
+
 
 @dataclass(frozen=True, slots=True)
 class Order:

@@ -5,37 +5,40 @@ from __future__ import annotations
 from comfygate.domain.errors import InvalidWorkflow
 from comfygate.domain.fit import check_fit
 from comfygate.domain.graph import FileReference, Graph, file_references
-from comfygate.domain.safety import check_safe
+from comfygate.domain.safety import Inputs, Trust, check_safety
 from comfygate.gate.context import Context
 
 
-def guarded(ctx: Context, graph: Graph, lane: str, *, raw: bool) -> tuple[FileReference, ...]:
-    """The files that the graph refers to. `raw`: it is an account's own, so its nodes must be allowed ones.
+def guarded(ctx: Context, graph: Graph, lane: str, trust: Trust) -> tuple[FileReference, ...]:
+    """The files that the graph refers to. What the operator's catalogue uses is allowed to everybody,
+    unless the settings refuse it.
 
-    Raises InvalidWorkflow (no server fits; a node, path, address or size that is not allowed; too many files)
-    and MissingAsset (a reference without an id).
+    Raises NodeNotAllowed, InvalidWorkflow (a path, address, number or structure that is not allowed; no
+    server fits; too many files) and MissingAsset (a reference without an id).
     """
+    inputs = _inputs_of(ctx, graph, lane)
+    of_catalogue = ctx.rules.nodes.not_taken(ctx.shelf.now().classes)
+    trust = Trust(trust.classes | of_catalogue, trust.chosen)
+    check_safety(graph, ctx.rules.nodes, ctx.rules.limits.bounds, inputs, trust)
     known, may_be_others = ctx.fleet.abilities_in(lane)
     check_fit(graph, known, may_be_others=may_be_others)
-    files = _file_fields(ctx, graph, lane)
-    rules = ctx.rules
-    allowed = rules.allowed_nodes.with_more(ctx.shelf.now().classes) if raw else None
-    check_safe(graph, allowed=allowed, file_inputs=files, limits=rules.safety)
-    references = file_references(graph, files)
-    if len(references) > rules.limits.inputs_max:
+    references = file_references(graph, inputs.files)
+    if len(references) > ctx.rules.limits.inputs_max:
         raise InvalidWorkflow(
-            f"workflow takes {len(references)} input files; the limit is {rules.limits.inputs_max}",
+            f"workflow takes {len(references)} input files; the limit is {ctx.rules.limits.inputs_max}",
             details={"limit": "inputs_max"},
         )
     return references
 
 
-def _file_fields(ctx: Context, graph: Graph, lane: str) -> dict[str, tuple[str, ...]]:
-    """Which inputs take files: by the settings' table, and by what the lane's servers say of their nodes."""
+def _inputs_of(ctx: Context, graph: Graph, lane: str) -> Inputs:
+    """Which inputs take files or prose: by the settings' table, and by what the lane's servers say."""
     classes = ctx.fleet.classes_in(lane)
-    fields: dict[str, tuple[str, ...]] = {}
-    for node in graph.nodes.values():
-        known = classes.get(node.class_type)
-        named = set(ctx.rules.file_inputs.get(node.class_type, ()))
-        fields[node.class_type] = tuple(named | set(known.file_fields if known else ()))
-    return fields
+    files: dict[str, tuple[str, ...]] = {}
+    texts: dict[str, frozenset[str]] = {}
+    for name in {node.class_type for node in graph.nodes.values()}:
+        known = classes.get(name)
+        named = set(ctx.rules.file_inputs.get(name, ()))
+        files[name] = tuple(named | set(known.file_fields if known else ()))
+        texts[name] = known.text_fields if known else frozenset()
+    return Inputs(files, texts)

@@ -94,7 +94,15 @@ async def order_job(
             workflow=wanted.graph,
             lane=workflow.lane,
             idempotency_key=idempotency_key,
-            listed=Listed(workflow.name, wanted.style, wanted.price, wanted.tiers, workflow.deliver),
+            listed=Listed(
+                workflow.name,
+                wanted.style,
+                wanted.price,
+                wanted.tiers,
+                workflow.deliver,
+                workflow.classes,
+                workflow.chosen,
+            ),
         ),
     )
 

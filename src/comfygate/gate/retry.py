@@ -7,6 +7,7 @@ import json
 from comfygate.domain.errors import Conflict
 from comfygate.domain.graph import Graph, parse_graph
 from comfygate.domain.order import Lane
+from comfygate.domain.safety import UNTRUSTED, Trust
 from comfygate.gate.context import OUTBOX, Context, lane_bell
 from comfygate.gate.guard import guarded
 from comfygate.gate.submit import raw_price
@@ -38,7 +39,7 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
     now_ms, text = ctx.now_ms(), jobs_store.get_graph(conn, ended.id)
     graph = parse_graph(json.loads(text), nodes_max=ctx.rules.limits.graph_nodes_max)
     # What may be run is decided anew: settings and servers may be others than when it was submitted.
-    guarded(ctx, graph, lane.name, raw=not ended.workflow_name)
+    guarded(ctx, graph, lane.name, _trust(ctx, ended))
     new = NewJob(
         id=ctx.new_id(),
         account_id=ended.account_id,
@@ -61,6 +62,14 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
     )
     job = jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds)
     return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)
+
+
+def _trust(ctx: Context, ended: JobRow) -> Trust:
+    """What was ordered was checked when it was; the catalogue vouches for it as long as it is in it."""
+    if not ended.workflow_name:
+        return UNTRUSTED
+    workflow = ctx.shelf.now().workflows.get(ended.workflow_name)
+    return Trust(workflow.classes if workflow else frozenset(), chosen=frozenset())
 
 
 def _price(ctx: Context, ended: JobRow, lane: Lane, graph: Graph) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from comfygate.domain.health import HealthLimits
 from comfygate.domain.order import Lane, Tier
 from comfygate.domain.retry import SubmitPolicy
-from comfygate.domain.safety import AllowedNodes, SafetyLimits
+from comfygate.domain.safety import Bounds, NodePolicy
 from comfygate.domain.screening import Policy
 from comfygate.domain.watchdog import Patience
 
@@ -28,6 +28,14 @@ class Limits:
     streams_per_account_max: int = 16
     page_limit_max: int = 100
     position_cap: int = 1000
+    pixels_max: int = 8192 * 8192
+    batch_max: int = 4096
+    steps_max: int = 1000
+
+    @property
+    def bounds(self) -> Bounds:
+        """The largest numbers in a graph."""
+        return Bounds(self.pixels_max, self.batch_max, self.steps_max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +47,7 @@ class Rules:
     output_nodes: Mapping[str, str]
     file_inputs: Mapping[str, Sequence[str]]
     node_prices: Mapping[str, int] = field(default_factory=dict)
-    allowed_nodes: AllowedNodes = field(default_factory=AllowedNodes)
-    safety: SafetyLimits = field(default_factory=SafetyLimits)
+    nodes: NodePolicy = field(default_factory=NodePolicy)
     limits: Limits = field(default_factory=Limits)
     submit: SubmitPolicy = field(default_factory=SubmitPolicy)
     health: HealthLimits = field(default_factory=HealthLimits)

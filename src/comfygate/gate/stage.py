@@ -9,14 +9,12 @@ from typing import Any
 
 from comfygate.comfy.client import ComfyClient
 from comfygate.domain.graph import Path, rewrite
+from comfygate.domain.paths import NAMESPACE
 from comfygate.gate.clean import read_cleaned
 from comfygate.gate.context import Context
 from comfygate.gate.patience import surely_read
 from comfygate.store import assets as assets_store
 from comfygate.store.rows import AssetRow, ClaimedAttempt
-
-NAMESPACE = "comfygate"
-"""First folder of everything this gateway puts on a server."""
 
 
 class InputGone(Exception):

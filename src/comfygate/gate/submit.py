@@ -19,6 +19,7 @@ from comfygate.domain.graph import (
 )
 from comfygate.domain.job import JobState
 from comfygate.domain.order import Lane
+from comfygate.domain.safety import UNTRUSTED, Trust
 from comfygate.domain.shape import shape_digest
 from comfygate.gate.context import CANCEL, OUTBOX, Context, lane_bell
 from comfygate.gate.guard import guarded
@@ -41,6 +42,9 @@ class Listed:
     price: int
     tiers: tuple[frozenset[str], ...] = ()
     deliver: tuple[str, ...] = ()
+    classes: frozenset[str] = frozenset()
+    chosen: frozenset[tuple[str, str]] = frozenset()
+    """The only places (node id, input) where its user wrote what stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,9 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
         )
     graph = parse_graph(wanted.workflow, nodes_max=rules.limits.graph_nodes_max)
     lane = _lane(ctx, graph, wanted.lane)
-    references = guarded(ctx, graph, lane.name, raw=wanted.listed is None)
+    listed = wanted.listed
+    trust = UNTRUSTED if listed is None else Trust(listed.classes, listed.chosen)
+    references = guarded(ctx, graph, lane.name, trust)
     references = await check_inputs(ctx, wanted.account_id, graph, references)
     new = _new_job(ctx, wanted, lane, text, graph)
     if wanted.extra_data:

@@ -15,6 +15,7 @@ from comfygate.settings.parts import (
     LaneSettings,
     LimitSettings,
     LogSettings,
+    NodePattern,
     RealSecret,
     RetentionSettings,
     ScreeningSettings,
@@ -142,13 +143,14 @@ class Settings(BaseSettings):
     file_inputs: Mapping[str, tuple[str, ...]] = Field(
         default_factory=dict, description="Node classes that load a file, and their fields that name one."
     )
-    allowed_nodes: tuple[str, ...] = Field(
+    allowed_nodes: tuple[NodePattern, ...] = Field(
         (),
-        description="Node classes, beside ComfyUI's own and the catalogue's, that accounts' graphs may use; *"
-        ' and ? are wild. ["*"] allows everything: for servers that only trusted people reach.',
+        description="Node classes that graphs may use besides ComfyUI's own harmless ones; NAME* for all that"
+        " begin so; * for every class, which is safe only where every caller may do anything to the server.",
     )
-    refused_nodes: tuple[str, ...] = Field(
-        (), description="Node classes that accounts' graphs may not use, whatever else allows them."
+    refused_nodes: tuple[NodePattern, ...] = Field(
+        (),
+        description="Node classes that callers' graphs may not use, whatever allows them; NAME* as above.",
     )
     node_prices: Mapping[str, Annotated[int, Field(ge=0, le=1_000_000_000)]] = Field(
         default_factory=dict,

@@ -40,6 +40,17 @@ def _refuse_placeholder(secret: SecretStr) -> SecretStr:
     return secret
 
 
+_NODE_PATTERN: Final = re.compile(r"[^*]*\*|[^*]+")
+
+
+def _node_pattern(value: str) -> str:
+    if not (value.isprintable() and value.strip() == value and _NODE_PATTERN.fullmatch(value)):
+        message = "must be the name of a node class; a * may stand at its end, for all that begin so"
+        raise ValueError(message)
+    return value
+
+
+NodePattern = Annotated[str, AfterValidator(_node_pattern)]
 RealSecret = Annotated[SecretStr, AfterValidator(_refuse_placeholder)]
 LaneName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 TierName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -282,17 +293,19 @@ class LimitSettings(Part):
         2 * MIB, ge=KIB, le=GIB, description="Size of a submitted graph, in bytes of JSON."
     )
     graph_nodes_max: int = Field(2000, ge=1, le=1_000_000, description="Nodes in a submitted graph.")
-    node_pixels_max: int = Field(
-        67_108_864, ge=1, description="Pixels (width times height) that one node of a graph may ask for."
-    )
-    node_batch_max: int = Field(
-        4096, ge=1, le=1_000_000, description="Pictures or frames that one node of a graph may ask for."
-    )
-    node_steps_max: int = Field(1000, ge=1, le=100_000, description="Steps of one sampler of a graph.")
     inputs_max: int = Field(32, ge=0, le=10_000, description="Input files of one job.")
     upload_bytes_max: int = Field(100 * MIB, ge=1, le=1024 * GIB, description="Size of one upload, in bytes.")
     output_bytes_max: int = Field(
         2 * GIB, ge=1, le=1024 * GIB, description="Size of one output file, in bytes."
+    )
+    pixels_max: int = Field(
+        8192 * 8192, ge=64, le=2**40, description="Width times height that a node of a graph may ask for."
+    )
+    batch_max: int = Field(
+        4096, ge=1, le=10_000_000, description="Pictures or frames that a node of a graph may ask for."
+    )
+    steps_max: int = Field(
+        1000, ge=1, le=10_000_000, description="Sampling steps that a node of a graph may ask for."
     )
     picture_pixels_max: int = Field(
         64_000_000,
