@@ -119,7 +119,7 @@ def _names() -> list[Hostile]:
         ),
         with_node(
             "model by address",
-            node("LoraLoaderModelOnly", lora_name="https://example.org/x.safetensors"),
+            node("LoraLoaderModelOnly", lora_name="https://example.org/x"),
             "lora_name",
             "address_not_allowed",
         ),
