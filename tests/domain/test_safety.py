@@ -217,6 +217,11 @@ def test_the_catalogue_vouches_for_classes_and_for_what_no_caller_chose() -> Non
     assert list(refusal(raw, trust=Trust(chosen=chosen))) == ["1"]
 
 
+def test_the_catalogue_opens_no_danger_and_nothing_taken_away_to_everybody() -> None:
+    policy = NodePolicy(taken=frozenset({"Taken*"}))
+    assert policy.opened_by({"MyNode", "TakenAway", "LoadImageFromPath", "Image Save"}) == {"MyNode"}
+
+
 def test_every_fault_is_told() -> None:
     found = refusal({
         "1": node("LoadImage", image="/x"),

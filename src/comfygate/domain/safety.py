@@ -75,9 +75,10 @@ class NodePolicy:
             return True
         return name not in REFUSED and _matches(name, self.added)
 
-    def not_taken(self, names: Iterable[str]) -> frozenset[str]:
-        """Those of the names that the operator has not taken away."""
-        return frozenset(name for name in names if not _matches(name, self.taken))
+    def opened_by(self, names: Iterable[str]) -> frozenset[str]:
+        """Those of the catalogue's classes that its use opens to everybody: not what is taken away, nor what is
+        known to be dangerous, where the operator's own values are harmless and a caller's would not be."""
+        return frozenset(name for name in names if name not in REFUSED and not _matches(name, self.taken))
 
     def known(self) -> frozenset[str]:
         """The names that can be told: for hints."""

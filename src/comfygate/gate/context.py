@@ -129,14 +129,15 @@ class Fleet:
 
     def abilities_in(self, lane: str) -> tuple[list[Mapping[str, NodeClass]], bool]:
         """The node classes of each server of the lane that could be asked, and whether there are others."""
-        names = [name for name, status in self.status.items() if lane in status.lanes]
-        known = [self.classes[name] for name in names if name in self.classes]
+        # Copies: this is also asked from the writer's thread, while servers come and go.
+        names = [name for name, status in list(self.status.items()) if lane in status.lanes]
+        known = [classes for name in names if (classes := self.classes.get(name)) is not None]
         return known, len(known) < len(names)
 
     def classes_in(self, lane: str) -> Mapping[str, NodeClass]:
         """Every node class that some server of the lane has; empty while none has been asked."""
         merged: dict[str, NodeClass] = {}
-        for name, status in self.status.items():
+        for name, status in list(self.status.items()):
             if lane in status.lanes:
                 merged.update(self.classes.get(name, {}))
         return merged

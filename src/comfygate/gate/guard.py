@@ -11,13 +11,13 @@ from comfygate.gate.context import Context
 
 def guarded(ctx: Context, graph: Graph, lane: str, trust: Trust) -> tuple[FileReference, ...]:
     """The files that the graph refers to. What the operator's catalogue uses is allowed to everybody,
-    unless the settings refuse it.
+    unless the settings refuse it or it is known to be dangerous: that is for orders of that workflow alone.
 
     Raises NodeNotAllowed, InvalidWorkflow (a path, address, number or structure that is not allowed; no
     server fits; too many files) and MissingAsset (a reference without an id).
     """
     inputs = _inputs_of(ctx, graph, lane)
-    of_catalogue = ctx.rules.nodes.not_taken(ctx.shelf.now().classes)
+    of_catalogue = ctx.rules.nodes.opened_by(ctx.shelf.now().classes)
     trust = Trust(trust.classes | of_catalogue, trust.chosen)
     check_safety(graph, ctx.rules.nodes, ctx.rules.limits.bounds, inputs, trust)
     known, may_be_others = ctx.fleet.abilities_in(lane)
