@@ -76,7 +76,7 @@ class NodePolicy:
         return name not in REFUSED and _matches(name, self.added)
 
     def opened_by(self, names: Iterable[str]) -> frozenset[str]:
-        """Those of the catalogue's classes that its use opens to everybody: not what is taken away, nor what is
+        """Those of the catalogue's classes that its use opens to all: not what is taken away, nor what is
         known to be dangerous, where the operator's own values are harmless and a caller's would not be."""
         return frozenset(name for name in names if name not in REFUSED and not _matches(name, self.taken))
 
