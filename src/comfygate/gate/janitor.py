@@ -91,6 +91,7 @@ def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None
     outbox_store.prune(conn, now_ms - OUTBOX_KEEP_SECONDS * 1000)
     jobs_store.forget_keys(conn, now_ms - idempotency_seconds * 1000)
     fit.forget_old_pairs(conn, now_ms)
+    fit.forget_overtaken(conn)
     fit.forget_old_misfits(conn, now_ms - MISFITS_KEEP_SECONDS * 1000)
     run_times.forget_runs(conn, now_ms - RUN_TIMES_KEEP_SECONDS * 1000)
     screening.forget_scores(conn, now_ms - SCORES_KEEP_SECONDS * 1000)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from comfygate.store import turns
 from comfygate.store.rows import JobRow
@@ -18,6 +19,7 @@ from comfygate.store.tables import (
     jobs,
     lanes,
     misfits,
+    overtaken,
     pair_quarantines,
     servers,
 )
@@ -49,7 +51,7 @@ class Taste:
     limits: Mapping[str, int] = field(default_factory=dict)
 
 
-Head = Row[tuple[int, int, int, str, str, str, int | None, str, str, int, int]]
+Head = Row[tuple[int, int, int, str, str, str, int | None, str, str, int]]
 _COLUMNS = (
     jobs.c.priority,
     jobs.c.share,
@@ -60,7 +62,6 @@ _COLUMNS = (
     jobs.c.running_max,
     jobs.c.workflow,
     jobs.c.models,
-    jobs.c.overtaken,
     jobs.c.created_at_ms,
 )
 
@@ -85,17 +86,16 @@ def first_for(
         if head.running_max is not None and not turns.may_begin(conn, head.account_id, head.running_max):
             passed.accounts.add(head.account_id)
             continue
-        chosen, overtaken = _warm_or(conn, head, server, now_ms, taste)
+        chosen, before = _warm_or(conn, head, server, now_ms, taste)
         if chosen is None:
             return None
+        if before and not _count_overtakes(conn, before, taste.overtakes_max):
+            chosen = head
         mine = select(jobs.c.ticket).where(jobs.c.ticket == chosen.ticket, IS_QUEUED)
         if conn.execute(mine.with_for_update(skip_locked=True)).scalar() is None:
             # Another server is taking it, or has.
             passed.tickets.add(chosen.ticket)
             continue
-        if overtaken:
-            counted = update(jobs).where(jobs.c.ticket.in_(overtaken))
-            conn.execute(counted.values(overtaken=jobs.c.overtaken + 1))
         return chosen
     return None
 
@@ -150,14 +150,41 @@ def _warm_or(
     if not taste.warm or taste.limits.get(head.lane):
         return head, ()
     near = _first_in(head.lane, server, now_ms, Passed(set(), set()), oldest=False)
-    overtaken: list[int] = []
+    before: list[int] = []
     for row in conn.execute(near.where(jobs.c.priority == head.priority).limit(taste.window)):
         if row.models == taste.warm and row.workflow in taste.good and row.running_max is None:
-            return row, overtaken
-        if row.overtaken >= taste.overtakes_max:
-            break
-        overtaken.append(row.ticket)
+            return row, before
+        before.append(row.ticket)
     return head, ()
+
+
+def _count_overtakes(conn: Connection, tickets: Sequence[int], times_max: int) -> bool:
+    """Count these jobs as overtaken once more; False, and nothing counted, if one was so often enough.
+
+    In one order, so that two claims never wait for each other.
+    """
+    try:
+        with conn.begin_nested() as counting:
+            for ticket in sorted(tickets):
+                mine = overtaken.c.ticket == ticket
+                known = conn.execute(select(overtaken.c.times).where(mine)).scalar()
+                if known is None and times_max > 0:
+                    conn.execute(insert(overtaken).values(ticket=ticket, times=1))
+                    continue
+                once_more = update(overtaken).where(mine, overtaken.c.times < times_max)
+                if conn.execute(once_more.values(times=overtaken.c.times + 1)).rowcount == 0:
+                    counting.rollback()
+                    return False
+    except IntegrityError:
+        # Another claim counts it just now.
+        return False
+    return True
+
+
+def forget_overtaken(conn: Connection) -> int:
+    """Drop the counts of jobs that wait no more. Returns how many."""
+    waits = exists().where(jobs.c.ticket == overtaken.c.ticket, IS_QUEUED)
+    return conn.execute(delete(overtaken).where(~waits)).rowcount
 
 
 def _first_in(lane: str, server: str, now_ms: int, passed: Passed, *, oldest: bool):  # type: ignore[no-untyped-def]  # a select

@@ -56,6 +56,15 @@ misfits = Table(
     Column("judged_at_ms", BigInteger, nullable=False, index=True),
 )
 
+# How many later jobs began before a queued one because their models were warm. Not a column of the job: a row
+# of `jobs` that is locked for counting would be passed over by other servers.
+overtaken = Table(
+    "overtaken",
+    metadata,
+    Column("ticket", BigInteger, primary_key=True, autoincrement=False),
+    Column("times", Integer, nullable=False),
+)
+
 # How long a workflow usually runs, for the watchdog: a moving average of its successes.
 run_times = Table(
     "run_times",

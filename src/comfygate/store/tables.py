@@ -31,6 +31,7 @@ from comfygate.store.fleet_tables import (
     lanes,
     leases,
     misfits,
+    overtaken,
     pair_quarantines,
     run_times,
     server_health,
@@ -41,8 +42,8 @@ from comfygate.store.metadata import RowNumber, metadata, one_of
 __all__ = [
     "ELSEWHERE", "IN_FLIGHT", "IS_QUEUED", "OPEN_ATTEMPT", "RowNumber", "accounts", "api_keys", "assets",
     "attempts", "audit_log", "blobs", "entries", "fair_clocks", "idempotency_keys", "job_graphs",
-    "job_inputs", "jobs", "lanes", "leases", "metadata", "misfits", "outbox", "pair_quarantines", "run_times",
-    "server_health", "servers",
+    "job_inputs", "jobs", "lanes", "leases", "metadata", "misfits", "outbox", "overtaken",
+    "pair_quarantines", "run_times", "server_health", "servers",
 ]  # fmt: skip
 
 _terminal = one_of("state", [state.value for state in TERMINAL])
@@ -130,8 +131,6 @@ jobs = Table(
     Column("running_max", Integer),
     # Which model files its graph names; empty if none.
     Column("models", Text, nullable=False, server_default=""),
-    # How many later jobs began before it because their models were warm.
-    Column("overtaken", Integer, nullable=False, server_default="0"),
     # The numbers in the graph that decide how long it runs: domain/shape.py.
     Column("shape", Text, nullable=False, server_default=""),
     CheckConstraint(one_of("state", [state.value for state in JobState]), name="state"),

@@ -9,7 +9,12 @@ down_revision = "0004"
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("models", sa.Text(), nullable=False, server_default=""))
-    op.add_column("jobs", sa.Column("overtaken", sa.Integer(), nullable=False, server_default="0"))
+    op.create_table(
+        "overtaken",
+        sa.Column("ticket", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("ticket", name="overtaken_pkey"),
+    )
     op.create_table(
         "misfits",
         sa.Column("workflow", sa.Text(), nullable=False),
@@ -23,5 +28,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("misfits")
-    op.drop_column("jobs", "overtaken")
+    op.drop_table("overtaken")
     op.drop_column("jobs", "models")
