@@ -24,8 +24,6 @@ from comfygate.store.server_health import HealthRow
 
 LOOK_SECONDS = 5.0
 """Between two looks at what the owners found out."""
-CLASSES_SECONDS = 600.0
-"""Between two questions for a server's node classes."""
 
 log = structlog.get_logger(__name__)
 
@@ -69,7 +67,7 @@ class Knowing:
     async def _learn(self, server: ServerRow) -> None:
         """Ask for the node classes, if that was not done lately. A server that is away is asked again."""
         now = asyncio.get_running_loop().time()
-        if now - self._asked_at.get(server.name, float("-inf")) < CLASSES_SECONDS:
+        if now - self._asked_at.get(server.name, float("-inf")) < self._ctx.rules.object_info_seconds:
             return
         try:
             client = self._clients.get(server) or self._connect(server).client
