@@ -10,6 +10,9 @@ from comfygate.settings import Settings, load_settings, reference, template
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
+NO_DEFAULT = ("signing_secret", "admin_key", "username", "password", "base_dir", "token", "webhook_secret")
+
+
 def test_the_written_file_loads_as_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "comfygate.toml").write_text(template(), encoding="utf-8")
     assert load_settings(base_dir=tmp_path, environ={}) == load_settings(
@@ -20,11 +23,7 @@ def test_the_written_file_loads_as_the_defaults(tmp_path: Path) -> None:
 def test_with_every_line_switched_on_it_still_loads_as_the_defaults(tmp_path: Path) -> None:
     """What is commented out is what holds anyway; only secrets, which have no default, are left out."""
     lines = [re.sub(r"^# (?=[\[\w\"])", "", line) for line in template().split("\n\n", 1)[1].splitlines()]
-    kept = [
-        line
-        for line in lines
-        if not line.startswith(("signing_secret", "admin_key", "username", "password", "base_dir"))
-    ]
+    kept = [line for line in lines if not line.startswith(NO_DEFAULT)]
     (tmp_path / "comfygate.toml").write_text("\n".join(kept), encoding="utf-8")
     loaded = load_settings(base_dir=tmp_path, environ={})
     plain = load_settings(base_dir=tmp_path, config=_empty(tmp_path), environ={})

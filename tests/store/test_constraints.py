@@ -125,6 +125,9 @@ def entry(kind: str, account_id: str, job_id: str | None, amount: int = 3, **sid
     )
 
 
+OF_A_JOB = {EntryKind.HOLD, EntryKind.CAPTURE, EntryKind.RELEASE}
+
+
 def unique(world: World, name: str, column: str) -> str:
     """Give what the engine calls a violated unique index: PostgreSQL its name, SQLite its column."""
     return name if world.dialect == "postgresql" else f"UNIQUE constraint failed: {column}"
@@ -146,7 +149,7 @@ def test_an_entry_moves_between_the_sides_of_its_kind_only(world: World) -> None
     account_id = world.account()
     for kind, source, target in product(EntryKind, Side, Side):
         if (source, target) != MOVES[kind]:
-            job_id = None if kind is EntryKind.GRANT else world.submit(account_id, price=0).id
+            job_id = world.submit(account_id, price=0).id if kind in OF_A_JOB else None
             refused_raw(world, entry(str(kind), account_id, job_id, source=source, target=target))
 
 

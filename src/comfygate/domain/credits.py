@@ -37,6 +37,12 @@ class EntryKind(StrEnum):
     HOLD = "hold"
     CAPTURE = "capture"
     RELEASE = "release"
+    MERGE_OUT = "merge_out"
+    """Two accounts become one: what leaves the one ..."""
+    MERGE_IN = "merge_in"
+    """... and comes to the other."""
+    WITHDRAW = "withdraw"
+    """Taken back by the operator, who gives back what was paid for them."""
 
 
 MOVES: Mapping[EntryKind, tuple[Side, Side]] = {
@@ -44,6 +50,9 @@ MOVES: Mapping[EntryKind, tuple[Side, Side]] = {
     EntryKind.HOLD: (Side.AVAILABLE, Side.HELD),
     EntryKind.CAPTURE: (Side.HELD, Side.REVENUE),
     EntryKind.RELEASE: (Side.HELD, Side.AVAILABLE),
+    EntryKind.MERGE_OUT: (Side.AVAILABLE, Side.ISSUED),
+    EntryKind.MERGE_IN: (Side.ISSUED, Side.AVAILABLE),
+    EntryKind.WITHDRAW: (Side.AVAILABLE, Side.ISSUED),
 }
 """Kind of entry to (from, to). The table's CHECK constraint is made from this."""
 
@@ -52,6 +61,9 @@ WORDS: Mapping[EntryKind, str] = {
     EntryKind.HOLD: "credits deducted",
     EntryKind.CAPTURE: "credits spent",
     EntryKind.RELEASE: "credits refunded",
+    EntryKind.MERGE_OUT: "credits moved to the joined account",
+    EntryKind.MERGE_IN: "credits brought from the joined account",
+    EntryKind.WITHDRAW: "credits taken back, their price paid back",
 }
 """What the user is told."""
 

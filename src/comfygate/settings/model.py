@@ -8,7 +8,9 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from comfygate.settings.bot import BotSettings
 from comfygate.settings.parts import (
+    DAY_SECONDS,
     ComfySettings,
     DispatchSettings,
     LaneName,
@@ -103,10 +105,11 @@ class Settings(BaseSettings):
         SecretStr(""),
         description="postgresql://user:password@host/name or sqlite:///file; empty for a file in data_dir.",
     )
-    role: Literal["all", "http", "dispatch"] = Field(
+    role: Literal["all", "http", "dispatch", "bot"] = Field(
         "all",
         description="all: everything in one process; http: takes requests and gives no work to servers;"
-        " dispatch: gives work to servers and takes no requests. Other than all needs PostgreSQL.",
+        " dispatch: gives work to servers and takes no requests; bot: the Telegram bot and nothing else."
+        " Other than all needs PostgreSQL.",
     )
     host: str = Field(
         "127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 for every interface."
@@ -129,6 +132,15 @@ class Settings(BaseSettings):
     )
     url_seconds: int = Field(
         3600, ge=1, le=7 * 86_400, description="Seconds a signed download address stays good."
+    )
+    code_seconds: int = Field(
+        600, ge=30, le=DAY_SECONDS, description="Seconds a one-time code for linking or signing in is good."
+    )
+    session_seconds: int = Field(
+        14 * DAY_SECONDS,
+        ge=60,
+        le=365 * DAY_SECONDS,
+        description="Seconds somebody stays signed in on the web.",
     )
     lanes: Mapping[LaneName, LaneSettings] = Field(
         default_factory=dict, description="Classes of work, each with its own order, price and servers."
@@ -180,6 +192,7 @@ class Settings(BaseSettings):
     watchdog: WatchdogSettings = Field(
         default_factory=WatchdogSettings, description="When a running job that says nothing is stopped."
     )
+    bot: BotSettings = Field(default_factory=BotSettings, description="The Telegram bot.")
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged and how.")
 
     @classmethod
@@ -233,6 +246,16 @@ class Settings(BaseSettings):
                 known = ", ".join(self.lanes)
                 message = f"tiers.{name}.priorities names lane {unknown[0]!r}, which is none of {known}"
                 raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _bot_can_be(self) -> Self:
+        if self.bot.tier not in self.tiers:
+            message = f"bot.tier is {self.bot.tier!r}, which is none of {', '.join(self.tiers)}"
+            raise ValueError(message)
+        if self.role == "bot" and self.bot.token is None:
+            message = "role is 'bot' and bot.token is not set: get one from BotFather"
+            raise ValueError(message)
         return self
 
     @model_validator(mode="after")

@@ -57,6 +57,7 @@ IN_FLIGHT = text("state IN ('claimed', 'running', 'canceling')")
 IS_FREE = text("free_day IS NOT NULL")
 OPEN_ATTEMPT = text("ended_at_ms IS NULL")
 ELSEWHERE = text("elsewhere")
+REFERRED = text("reference IS NOT NULL")
 
 accounts = Table(
     "accounts",
@@ -68,6 +69,8 @@ accounts = Table(
     Column("held", BigInteger, nullable=False, server_default="0"),
     Column("created_at_ms", BigInteger, nullable=False),
     Column("disabled_at_ms", BigInteger),
+    # The account that this one was joined to; it can do nothing any more.
+    Column("merged_into", Text),
     CheckConstraint(f"available BETWEEN 0 AND {CREDITS_MAX}", name="available"),
     CheckConstraint("held >= 0", name="held"),
 )
@@ -265,10 +268,20 @@ entries = Table(
     Column("job_id", Text, ForeignKey("jobs.id")),
     Column("reason", Text, nullable=False, server_default=""),
     Column("created_at_ms", BigInteger, nullable=False),
+    # What it is for outside of here, a payment say: there is one entry of a kind for it.
+    Column("reference", Text),
     CheckConstraint(f"amount BETWEEN 1 AND {CREDITS_MAX}", name="amount"),
     CheckConstraint(_moves, name="moves"),
     CheckConstraint(f"({_of_a_job}) = (job_id IS NOT NULL)", name="job"),
     Index("entries_of_account", "account_id", "id"),
+    Index(
+        "entries_one_a_reference",
+        "kind",
+        "reference",
+        unique=True,
+        sqlite_where=REFERRED,
+        postgresql_where=REFERRED,
+    ),
     Index(
         "entries_one_hold_a_job",
         "job_id",
