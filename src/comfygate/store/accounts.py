@@ -15,9 +15,15 @@ from comfygate.store.tables import accounts, api_keys, servers
 
 
 def add_account(
-    conn: Connection, account_id: str, name: str, tier: str, key_digest: str, credits: int, now_ms: int
+    conn: Connection,
+    account_id: str,
+    name: str,
+    tier: str,
+    key_digest: str | None,
+    credits: int,
+    now_ms: int,
 ) -> AccountRow:
-    """Make an account with one API key and, if `credits` > 0, a first grant.
+    """Make an account with one API key (None: without) and, if `credits` > 0, a first grant.
 
     Raises Conflict for a taken name.
     """
@@ -25,7 +31,8 @@ def add_account(
         conn.execute(insert(accounts).values(id=account_id, name=name, tier=tier, created_at_ms=now_ms))
     except IntegrityError as error:
         raise Conflict(f"an account named {name!r} exists already; choose another name") from error
-    add_key(conn, account_id, key_digest, now_ms)
+    if key_digest is not None:
+        add_key(conn, account_id, key_digest, now_ms)
     if credits:
         ledger.grant(conn, account_id, credits, "opening credits", now_ms)
     return get_account(conn, account_id)

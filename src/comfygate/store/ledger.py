@@ -16,10 +16,20 @@ from comfygate.store.rows import EntryRow
 from comfygate.store.tables import accounts, entries, jobs
 
 
-def grant(conn: Connection, account_id: str, amount: int, reason: str, now_ms: int) -> None:
+def grant(
+    conn: Connection,
+    account_id: str,
+    amount: int,
+    reason: str,
+    now_ms: int,
+    *,
+    reference: str | None = None,
+    kind: EntryKind = EntryKind.GRANT,
+) -> None:
     """Add credits. Raises InvalidRequest for an impossible amount and NotFound for an unknown account.
 
-    What is held counts towards the largest balance, so that a refund always finds room.
+    What is held counts towards the largest balance, so that a refund always finds room. For a `reference`
+    there is one entry of a kind: ask `referred` first, in the same transaction.
     """
     checked_amount(amount)
     changed = conn.execute(
@@ -34,7 +44,31 @@ def grant(conn: Connection, account_id: str, amount: int, reason: str, now_ms: i
             f"amount is {amount}: with it the account would have more than {CREDITS_MAX} credits",
             details={"field": "amount"},
         )
-    _write_entry(conn, EntryKind.GRANT, account_id, amount, None, reason, now_ms)
+    _write_entry(conn, kind, account_id, amount, None, reason, now_ms, reference)
+
+
+def referred(conn: Connection, reference: str, kind: EntryKind = EntryKind.GRANT) -> bool:
+    """Whether there is an entry of the kind for this reference already."""
+    query = select(entries.c.id).where(entries.c.kind == kind.value, entries.c.reference == reference)
+    return conn.execute(query).first() is not None
+
+
+def take(
+    conn: Connection, kind: EntryKind, account_id: str, amount: int, reason: str, now_ms: int, reference: str
+) -> None:
+    """Take available credits off an account for something that is no job. Raises InsufficientCredits."""
+    changed = conn.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id, accounts.c.available >= amount)
+        .values(available=accounts.c.available - amount)
+    )
+    if changed.rowcount != 1:
+        available = conn.execute(select(accounts.c.available).where(accounts.c.id == account_id)).scalar()
+        raise InsufficientCredits(
+            f"{amount} credits are to be taken off and {available or 0} are available",
+            details={"amount": amount, "available": available or 0},
+        )
+    _write_entry(conn, kind, account_id, amount, None, reason, now_ms, reference)
 
 
 def debit(conn: Connection, account_id: str, amount: int) -> None:
@@ -83,6 +117,7 @@ def _write_entry(
     job_id: str | None,
     reason: str,
     now_ms: int,
+    reference: str | None = None,
 ) -> None:
     source, target = MOVES[kind]
     conn.execute(
@@ -95,6 +130,7 @@ def _write_entry(
             job_id=job_id,
             reason=reason,
             created_at_ms=now_ms,
+            reference=reference,
         )
     )
 
