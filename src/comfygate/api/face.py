@@ -38,11 +38,7 @@ class Face:
     def base_url(self, request: Request) -> str:
         """Scheme, host and prefix under which the caller reaches us."""
         if self.public_url:
-            return (
-                self.public_url
-                if self.public_url.endswith(self.root_path)
-                else self.public_url + self.root_path
-            )
+            return public_base(self.public_url, self.root_path)
         host = request.headers.get("host", "")
         if _HOST.fullmatch(host) is None:
             name, port = request.scope.get("server") or ("127.0.0.1", None)
@@ -51,14 +47,24 @@ class Face:
 
     def content_url(self, request: Request, asset_id: str) -> tuple[str, int]:
         """A fresh signed address of an asset's bytes, and when it ends, in seconds since 1970."""
-        expires_at = int(time.time()) + self.signer.url_seconds
-        signature = self.signer.sign(asset_id, expires_at)
-        query = f"expires={expires_at}&signature={signature}"
-        return f"{self.base_url(request)}{API}/assets/{asset_id}/content?{query}", expires_at
+        path, expires_at = signed_path(self.signer, asset_id)
+        return f"{self.base_url(request)}{path}", expires_at
 
     def path(self, rest: str) -> str:
         """A host-relative address of ours, prefix included."""
         return f"{self.root_path}{API}{rest}"
+
+
+def public_base(public_url: str, root_path: str) -> str:
+    """The address that clients use, with the path prefix once."""
+    return public_url if public_url.endswith(root_path) else public_url + root_path
+
+
+def signed_path(signer: UrlSigner, asset_id: str) -> tuple[str, int]:
+    """A fresh signed path of an asset's bytes, without prefix, and when it ends, in seconds since 1970."""
+    expires_at = int(time.time()) + signer.url_seconds
+    query = f"expires={expires_at}&signature={signer.sign(asset_id, expires_at)}"
+    return f"{API}/assets/{asset_id}/content?{query}", expires_at
 
 
 def face_of(request: Request) -> Face:

@@ -21,6 +21,7 @@ import structlog
 
 from comfygate.api.control import create_control
 from comfygate.api.server import create_api, end_streams
+from comfygate.app.bot import add_webhook, bot_of
 from comfygate.app.http import Listener, bound, listening
 from comfygate.app.wiring import signing_secret, started
 from comfygate.cli import control_file
@@ -61,15 +62,16 @@ class Hosted:
 async def hosted(settings: Settings) -> AsyncIterator[Hosted]:
     """Run everything for the length of the block; attempts open at its end are left for adoption.
 
-    With the role `dispatch` nothing listens but the control channel. Raises SettingsError (a port or
+    With the roles `dispatch` and `bot` only the control channel listens. Raises SettingsError (a port or
     directory that cannot be had) and Conflict (another process is at it).
     """
     async with contextlib.AsyncExitStack() as stack:
         api_socket = None
-        if settings.role != "dispatch":
+        if settings.role not in {"dispatch", "bot"}:
             api_socket = stack.enter_context(contextlib.closing(bound(settings.host, settings.port)))
         control_socket = stack.enter_context(contextlib.closing(bound(CONTROL_HOST, 0)))
         service = await stack.enter_async_context(started(settings))
+        await stack.enter_async_context(bot_of(settings, service.ctx))
         token = secrets.token_urlsafe(TOKEN_BYTES)
         app = create_control(service.ctx, token)
         control = await stack.enter_async_context(listening(app, control_socket))
@@ -92,6 +94,7 @@ def _api(
         signer=UrlSigner(signing_secret(settings), settings.url_seconds),
         admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
     )
+    add_webhook(api, settings, service.ctx)
     return listening(api, sock, lambda: end_streams(api))
 
 

@@ -232,7 +232,7 @@ async def started(settings: Settings) -> AsyncIterator[Service]:
     async with (
         opened(settings) as ctx,
         http_session() as session,
-        running(ctx, connector(settings, session), dispatch=settings.role != "http") as service,
+        running(ctx, connector(settings, session), dispatch=settings.role in {"all", "dispatch"}) as service,
     ):
         yield service
 

@@ -73,7 +73,8 @@ def serve(
         int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 lets the system choose.")
     ] = None,
     role: Annotated[
-        str | None, typer.Option(help="all, http (no dispatch) or dispatch (no HTTP), with PostgreSQL.")
+        str | None,
+        typer.Option(help="all, http (no dispatch), dispatch (no HTTP) or bot (Telegram alone); PostgreSQL."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from comfygate.domain.errors import StoreTrouble
-from comfygate.gate.context import CANCEL, OUTBOX, SERVERS, Context, lane_bell
+from comfygate.gate.context import CANCEL, OUTBOX, SERVERS, TELEGRAM, Context, lane_bell
 from comfygate.gate.live import ProgressEvent, StatusEvent
 from comfygate.store import notify
 from comfygate.store.notify import PAYLOAD_BYTES_MAX, Listener
@@ -64,7 +64,7 @@ class Across:
 
     def rang(self, topic: str) -> None:
         """A bell rang here."""
-        if topic in {OUTBOX, SERVERS} or topic.startswith((lane_bell(""), CANCEL)):
+        if topic in {OUTBOX, SERVERS, TELEGRAM} or topic.startswith((lane_bell(""), CANCEL)):
             self._say(("bell", topic), {"bell": topic})
 
     def progressed(self, job_id: str, event: ProgressEvent) -> None:

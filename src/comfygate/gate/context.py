@@ -63,6 +63,9 @@ SERVERS = "servers"
 """Bell topic: the list of servers changed."""
 
 
+TELEGRAM = "telegram"
+"""Bell topic: an update of Telegram was written down."""
+
 CANCEL = "cancel:"
 """Bell topic, with a job's id: whoever drives it is to cancel it."""
 

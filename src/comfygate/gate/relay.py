@@ -17,6 +17,8 @@ from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.live import StatusEvent
 from comfygate.store import leases as leases_store
 from comfygate.store import outbox as outbox_store
+from comfygate.store import telegram_orders
+from comfygate.store.engine import Connection
 from comfygate.store.rows import OutboxRow
 
 BATCH_MAX = 200
@@ -83,10 +85,17 @@ async def drain(ctx: Context, subscribers: list[Subscriber], told: Told | None =
         rows = await ctx.store.read(outbox_store.waiting, BATCH_MAX, stuck)
         delivered = [row.id for row in rows if await _told(ctx, subscribers, row, stuck, told)]
         if delivered:
-            await ctx.store.run(outbox_store.mark_delivered, delivered, ctx.now_ms())
+            jobs = sorted({row.job_id for row in rows if row.id in delivered})
+            await ctx.store.run(_hand_on, delivered, jobs, ctx.now_ms())
         count += len(delivered)
         if len(rows) < BATCH_MAX:
             return count
+
+
+def _hand_on(conn: Connection, ids: list[int], job_ids: list[str], now_ms: int) -> None:
+    """Mark rows delivered, and in the same transaction the jobs that chats are told about as due."""
+    outbox_store.mark_delivered(conn, ids, now_ms)
+    telegram_orders.mark_due(conn, job_ids)
 
 
 async def _told(

@@ -1,0 +1,100 @@
+"""Lets messages out one after another as Telegram's limits allow: answers and results before progress."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from comfygate.bot.limits import Limits
+
+
+class Haste(IntEnum):
+    """What goes first when not everything can go."""
+
+    ANSWER = 0
+    """Somebody pressed or wrote something and waits."""
+    RESULT = 1
+    """A job ended."""
+    PROGRESS = 2
+    """A job moved on."""
+    BROADCAST = 3
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    chat_id: int
+    cost: int
+    turn: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Pacer:
+    """Turns to send, in order of haste, then of asking; `clock` in seconds."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._waiting: dict[Haste, deque[_Waiter]] = {haste: deque() for haste in Haste}
+        self._more = asyncio.Event()
+
+    async def run(self) -> None:
+        """Give turns until cancelled."""
+        while True:
+            self._more.clear()
+            wait = self._round()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._more.wait()
+
+    async def turn(self, chat_id: int, haste: Haste, cost: int = 1) -> None:
+        """Wait until `cost` messages may go to the chat."""
+        waiter = _Waiter(chat_id, cost)
+        self._waiting[haste].append(waiter)
+        self._more.set()
+        try:
+            await waiter.turn.wait()
+        except asyncio.CancelledError:
+            with contextlib.suppress(ValueError):
+                self._waiting[haste].remove(waiter)
+            raise
+
+    def hold(self, seconds: float, chat_id: int | None = None) -> None:
+        """Telegram asked to wait so long, with this chat or altogether."""
+        self._limits.hold(chat_id, self._clock() + seconds)
+
+    def _round(self) -> float | None:
+        """Give every turn that can be given now; seconds until the next one, None if nobody waits."""
+        now = self._clock()
+        soonest: float | None = None
+        for queue in self._waiting.values():
+            # Who comes first in a chat goes first there: a result must not overtake what led to it.
+            blocked: set[int] = set()
+            for waiter in list(queue):
+                if waiter.chat_id in blocked:
+                    continue
+                ready = self._limits.ready_at(waiter.chat_id, waiter.cost, now)
+                if ready <= now:
+                    self._limits.take(waiter.chat_id, waiter.cost, now)
+                    queue.remove(waiter)
+                    waiter.turn.set()
+                    continue
+                blocked.add(waiter.chat_id)
+                soonest = ready if soonest is None else min(soonest, ready)
+                if self._limits.chat_ready_at(waiter.chat_id, waiter.cost, now) <= now:
+                    # The limit over all chats: nobody behind may take what this one waits for.
+                    return ready - now
+        return None if soonest is None else soonest - now
+
+
+@contextlib.asynccontextmanager
+async def pacing(pacer: Pacer) -> AsyncIterator[Pacer]:
+    """Run the pacer for the length of the block."""
+    task = asyncio.create_task(pacer.run(), name="telegram pacer")
+    try:
+        yield pacer
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
