@@ -106,7 +106,8 @@ class Courier:
     ) -> Delivery:
         """Change or remove something that is there; done again, it changes nothing.
 
-        Without `turn` the caller has waited for its turn already.
+        Without `turn` the caller has waited for its turn already, or takes something away, which no limit
+        counts.
         """
         return await self._deliver(chat_id, method, haste, 1 if turn else 0, again=True)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 ALL_BURST: Final = 10
 """Messages that may leave at once, over all chats: an album's most."""
-CHAT_BURST: Final = 3
+CHAT_BURST: Final = 4
 CHAT_PER_SECOND: Final = 1.0
 GROUP_BURST: Final = 10
 GROUP_PER_SECOND: Final = 10 / 60
@@ -49,15 +49,18 @@ class Limits:
         self._chats: dict[int, Bucket] = {}
         self._held: dict[int | None, float] = {}
 
-    def ready_at(self, chat_id: int, cost: int, now: float) -> float:
-        """The first moment at which `cost` messages may go to the chat, as things stand."""
-        held = max(self._held.get(None, now), self._held.get(chat_id, now))
-        return max(now, held, self._all.ready_at(cost, now), self._chat(chat_id, now).ready_at(cost, now))
+    def ready_at(self, chat_id: int, cost: int, now: float, *, spare: bool = False) -> float:
+        """The first moment at which `cost` messages may go to the chat, as things stand.
 
-    def chat_ready_at(self, chat_id: int, cost: int, now: float) -> float:
+        With `spare` only what the chat has to spare is used: its burst is left to what somebody waits for.
+        """
+        held = self._held.get(None, now)
+        return max(held, self._all.ready_at(cost, now), self.chat_ready_at(chat_id, cost, now, spare=spare))
+
+    def chat_ready_at(self, chat_id: int, cost: int, now: float, *, spare: bool = False) -> float:
         """As `ready_at`, for the chat's own limit alone."""
-        held = self._held.get(chat_id, now)
-        return max(now, held, self._chat(chat_id, now).ready_at(cost, now))
+        chat = self._chat(chat_id, now)
+        return max(now, self._held.get(chat_id, now), chat.ready_at(chat.size if spare else cost, now))
 
     def take(self, chat_id: int, cost: int, now: float) -> None:
         """`cost` messages go to the chat."""

@@ -69,13 +69,14 @@ class Pacer:
         """Give every turn that can be given now; seconds until the next one, None if nobody waits."""
         now = self._clock()
         soonest: float | None = None
-        for queue in self._waiting.values():
+        for haste, queue in self._waiting.items():
+            spare = haste >= Haste.PROGRESS
             # Who comes first in a chat goes first there: a result must not overtake what led to it.
             blocked: set[int] = set()
             for waiter in list(queue):
                 if waiter.chat_id in blocked:
                     continue
-                ready = self._limits.ready_at(waiter.chat_id, waiter.cost, now)
+                ready = self._limits.ready_at(waiter.chat_id, waiter.cost, now, spare=spare)
                 if ready <= now:
                     self._limits.take(waiter.chat_id, waiter.cost, now)
                     queue.remove(waiter)
@@ -83,7 +84,7 @@ class Pacer:
                     continue
                 blocked.add(waiter.chat_id)
                 soonest = ready if soonest is None else min(soonest, ready)
-                if self._limits.chat_ready_at(waiter.chat_id, waiter.cost, now) <= now:
+                if self._limits.chat_ready_at(waiter.chat_id, waiter.cost, now, spare=spare) <= now:
                     # The limit over all chats: nobody behind may take what this one waits for.
                     return ready - now
         return None if soonest is None else soonest - now

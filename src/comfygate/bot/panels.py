@@ -9,8 +9,8 @@ from comfygate.bot.drafting import Open, next_open, orders_of, takes, value_now
 from comfygate.bot.keyboards import Button, Rows, in_rows, said
 from comfygate.bot.teller import title_of
 from comfygate.bot.words import Html, Words
-from comfygate.domain.formula import Formula
-from comfygate.domain.workflow import FileKind, Kind, Parameter, Workflow
+from comfygate.domain.formula import Formula, FormulaError
+from comfygate.domain.workflow import FileKind, Kind, Parameter, Workflow, numbers
 from comfygate.gate import ordering
 from comfygate.gate.context import Context
 from comfygate.store.rows import AccountRow
@@ -35,12 +35,23 @@ def short(name: str) -> str:
     return hashlib.blake2s(name.encode(), digest_size=4).hexdigest()
 
 
-def price_of(words: Words, price: Formula) -> str:
-    """A price as a button shows it."""
-    if price.names:
+def price_of(words: Words, workflow: Workflow, price: Formula) -> str:
+    """A price as a button shows it: where it depends on parameters, what it is as long as none is changed."""
+    asked = likely_price(workflow, price)
+    if asked is None:
         return words.plain("price.formula")
-    credits = price.price({})
-    return words.plain("price.n", n=credits) if credits else words.plain("price.free")
+    if price.names:
+        return words.plain("price.from", n=credits(words, asked))
+    return credits(words, asked) if asked else words.plain("price.free")
+
+
+def likely_price(workflow: Workflow, price: Formula) -> int | None:
+    """What it costs with every parameter as it is by itself; None where one must be given."""
+    values = {name: one.default for name, one in workflow.parameters.items() if one.default is not None}
+    try:
+        return price.price(numbers(workflow, values))
+    except FormulaError:
+        return None
 
 
 def credits(words: Words, amount: int) -> str:
@@ -103,15 +114,17 @@ def _workflows(ctx: Context, account: AccountRow, draft: Draft, words: Words, pa
 def _from(workflow: Workflow, tier: str, words: Words) -> str:
     """From which price on; marked if one of its styles is free."""
     if not workflow.styles:
-        return price_of(words, workflow.price)
+        return price_of(words, workflow, workflow.price)
     prices = [workflow.styles[name].price for name in ordering.styles_for(workflow, tier)]
-    fixed = [one.price({}) for one in prices if not one.names]
-    if not fixed:
+    likely = [likely_price(workflow, one) for one in prices]
+    known = [one for one in likely if one is not None]
+    if not known:
         return words.plain("price.formula")
-    if min(fixed) == 0:
-        return words.plain("price.free") if max(fixed) == 0 else words.plain("price.from_free")
-    least = credits(words, min(fixed))
-    return least if len(set(fixed)) == 1 == len(set(prices)) else words.plain("price.from", n=least)
+    if min(known) == 0:
+        return words.plain("price.free") if max(known) == 0 else words.plain("price.from_free")
+    least = credits(words, min(known))
+    same = len(set(likely)) == 1 and not any(one.names for one in prices)
+    return least if same else words.plain("price.from", n=least)
 
 
 def _styles(account: AccountRow, draft: Draft, workflow: Workflow, words: Words) -> Panel:
@@ -119,8 +132,8 @@ def _styles(account: AccountRow, draft: Draft, workflow: Workflow, words: Words)
     buttons = []
     for name in names:
         style = workflow.styles[name]
-        price = price_of(words, style.price)
-        mark = " 🆓" if not style.price.names and style.price.price({}) == 0 else ""
+        price = price_of(words, workflow, style.price)
+        mark = " 🆓" if likely_price(workflow, style.price) == 0 else ""
         label = f"{words.of(style.title.to_json())} · {price}{mark}"
         buttons.append(Button(label, said("s", draft.id, short(name))))
     text = words(

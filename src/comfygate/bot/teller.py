@@ -55,6 +55,7 @@ class _State:
     seconds_at: float = float("-inf")
     edited_at: float = float("-inf")
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Teller:
@@ -156,6 +157,8 @@ class Teller:
         async for event in watch:
             if isinstance(event, StatusEvent):
                 state.again = state.again or event.again
+                if event.ends:
+                    state.over.set()
                 if event.status == "queued":
                     state.place = event.position if event.position is not None else state.place
             elif isinstance(event, ProgressEvent):
@@ -171,7 +174,8 @@ class Teller:
         if self._reads(words, facts) == told.shown:
             return told
         if told.message_id is not None:
-            await self._courier.turn(told.chat_id, Haste.PROGRESS)
+            if not await self._turn(told.chat_id, state):
+                return told
             # Time has passed: what is shown is as it is now.
             view = await views.get_job(self._ctx, told.job_id, None)
             if view.job.state in TERMINAL:
@@ -181,6 +185,18 @@ class Teller:
         told = await self._put(told, facts, haste=Haste.PROGRESS, turn=False, place=place)
         state.edited_at = asyncio.get_running_loop().time()
         return told
+
+    async def _turn(self, chat_id: int, state: _State) -> bool:
+        """Wait for a turn to show progress; False if the job ended first, which goes by a turn of its own."""
+        turn = asyncio.create_task(self._courier.turn(chat_id, Haste.PROGRESS))
+        over = asyncio.create_task(state.over.wait())
+        try:
+            done, _ = await asyncio.wait({turn, over}, return_when=asyncio.FIRST_COMPLETED)
+            return over not in done
+        finally:
+            for task in (turn, over):
+                task.cancel()
+            await asyncio.gather(turn, over, return_exceptions=True)
 
     async def _put(
         self, told: ToldJob, facts: Facts, *, haste: Haste, turn: bool, place: int | None

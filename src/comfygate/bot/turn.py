@@ -103,7 +103,7 @@ class Turn:
     async def remove(self, message_id: int) -> None:
         """Take a message of the bot's own away."""
         await self.house.courier.edit(
-            self.chat_id, DeleteMessage(chat_id=self.chat_id, message_id=message_id)
+            self.chat_id, DeleteMessage(chat_id=self.chat_id, message_id=message_id), turn=False
         )
 
     async def notice(self, text: str = "", *, alert: bool = False) -> None:

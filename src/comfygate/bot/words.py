@@ -52,7 +52,7 @@ class Words:
         """The text under `key` with the values put in. Raises KeyError for a text that is not there."""
         text = self._texts[key]
         if isinstance(text, dict):
-            text = text["one" if values.get("n") == 1 and "one" in text else "other"]
+            text = text["one" if str(values.get("n")) == "1" and "one" in text else "other"]
         shown = {
             name: value if isinstance(value, Html) else html.escape(str(value), quote=False)
             for name, value in values.items()

@@ -72,7 +72,10 @@ class BotSettings(Part):
         50 * MIB, ge=1, le=2000 * MIB, description="Largest file sent to Telegram, in bytes; else a link."
     )
     messages_per_second: int = Field(
-        25, ge=1, le=1000, description="Messages and edits sent in a second, to all chats together."
+        20,
+        ge=1,
+        le=1000,
+        description="Messages and edits sent in a second, to all chats together; bursts of ten come on top.",
     )
     broadcast_per_second: int = Field(
         10, ge=1, le=1000, description="Of these, messages of a broadcast, unless it names its own rate."

@@ -61,6 +61,7 @@ class Chat:
     messages: list[Message] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def tell(self) -> None:
@@ -90,7 +91,10 @@ class Chat:
         mark = f"[{self.number(message.id)}{f' {how}' if how else ''}]"
         lines = message.plain.splitlines() or [""]
         if message.media:
-            lines = [f"({' + '.join(one.described for one in message.media)})", *(one for one in lines if one)]
+            lines = [
+                f"({' + '.join(one.described for one in message.media)})",
+                *(one for one in lines if one),
+            ]
         if message.invoice is not None:
             lines = [f"(invoice {message.invoice['title']}: {message.invoice['stars']} stars)"]
         self.story.append("\n".join([f"{mark} {lines[0]}", *(f"    {one}" for one in lines[1:])]))

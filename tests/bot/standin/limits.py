@@ -40,7 +40,7 @@ class Windows:
 
     def count(self, chat_id: int, cost: int) -> None:
         """Count messages. Raises Refused (429) over a limit."""
-        rules = [("all", None, 1.0, self.all_per_second, cost)]
+        rules: list[tuple[str, int | None, float, int, int]] = [("all", None, 1.0, self.all_per_second, cost)]
         if chat_id < 0:
             rules.append(("group", chat_id, 60.0, self.group_per_minute, cost))
         else:
@@ -69,15 +69,21 @@ class Entities(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         if tag not in TAGS:
-            raise Refused(400, f'Bad Request: can\'t parse entities: Unsupported start tag "{tag}" at byte offset 0')
+            raise Refused(
+                400, f'Bad Request: can\'t parse entities: Unsupported start tag "{tag}" at byte offset 0'
+            )
         self.stack.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         if not self.stack or self.stack.pop() != tag:
-            raise Refused(400, "Bad Request: can't parse entities: Unmatched end tag at byte offset 0")
+            raise _unparsed("Unmatched end tag at byte offset 0")
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def _unparsed(words: str) -> Refused:
+    return Refused(400, f"Bad Request: can't parse entities: {words}")
 
 
 def checked_text(text: str, most: int = 4096) -> None:
@@ -86,7 +92,7 @@ def checked_text(text: str, most: int = 4096) -> None:
     parser.feed(text)
     parser.close()
     if parser.stack:
-        raise Refused(400, f"Bad Request: can't parse entities: Can't find end tag corresponding to {parser.stack[-1]}")
+        raise _unparsed(f"Can't find end tag corresponding to {parser.stack[-1]}")
     if not parser.text.strip():
         raise Refused(400, "Bad Request: message text is empty")
     if len(parser.text) > most:

@@ -1,0 +1,49 @@
+"""Telegram's stand-in, a simulator and a gateway with its bot, on each engine."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfygate.simulator import Simulator
+from tests.bot.standin.api import TOKEN, BotApi
+from tests.promises.rig import Gateway, gateway, settings_for
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[BotApi]:
+    async with BotApi() as started:
+        yield started
+
+
+@pytest.fixture
+async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
+    async with Simulator(base_dir=tmp_path / "comfy") as started:
+        yield started
+
+
+@contextlib.asynccontextmanager
+async def bot_gateway(folder: Path, database_url: str, api: BotApi, **bot: Any) -> AsyncIterator[Gateway]:
+    """A gateway with the sample catalogue and a bot at the stand-in."""
+    if not (folder / "workflows").exists():
+        shutil.copytree(WORKFLOWS, folder / "workflows")
+    table = {"token": TOKEN, "api_url": api.url, "first_credits": 10, "progress_seconds": 0.05, **bot}
+    settings = settings_for(folder, database_url, bot=table)
+    async with gateway(settings) as started:
+        yield started
+
+
+@pytest.fixture
+async def house(
+    tmp_path: Path, database_url: str, simulator: Simulator, api: BotApi
+) -> AsyncIterator[Gateway]:
+    async with bot_gateway(tmp_path / "gate", database_url, api) as started:
+        await started.add_server("one", simulator.url, "image", "video")
+        yield started
