@@ -39,6 +39,7 @@ def test_every_operation_is_served(house: Gateway) -> None:
         "listJobs",
         "getAccount",
         "listEntries",
+        "redeemCode",
         "listLanes",
         "getJobWhy",
         "listWorkflows",

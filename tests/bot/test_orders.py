@@ -2,22 +2,171 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from comfygate.simulator import Simulator
+from tests.bot.conftest import bot_gateway
 from tests.bot.goldens import golden, without_passing
 from tests.bot.standin.api import BotApi
+from tests.bot.standin.chats import Message
+from tests.bot.standin.people import Person
 from tests.promises.rig import Gateway, picture
 
 
+async def begin(api: BotApi, person_id: int = 1001, name: str = "Ann", language: str = "en") -> Person:
+    """Somebody who accepted the terms."""
+    person = api.person(person_id, name, language)
+    await person.sends("/start")
+    await person.taps("我同意" if language == "zh-hans" else "I accept")
+    return person
+
+
+async def choose(person: Person, *labels: str) -> None:
+    """Press one button after the other."""
+    for label in labels:
+        await person.taps(label)
+
+
+def check(name: str, person: Person, api: BotApi) -> None:
+    """The transcript is the one that is kept, and no limit was broken."""
+    golden(name, without_passing(person.chat.transcript()))
+    assert api.breaches == []
+
+
 async def test_a_picture_job(house: Gateway, api: BotApi) -> None:
-    ann = api.person(1001, "Ann")
-    await ann.sends("/start")
-    await ann.taps("I accept")
-    await ann.taps("Restyle")
-    await ann.taps("Glow")
+    ann = await begin(api)
+    await choose(ann, "Restyle", "Glow")
     await ann.sees("Now send me")
     await ann.sends_photo(picture())
     await ann.taps("Make it")
-    await ann.gets(1)
     await ann.sees("credits spent")
+    assert len(await ann.gets(1)) == 1
+    await ann.sends("/balance")
+    await ann.sees("spent")
     await house.audit()
-    golden("picture", without_passing(ann.chat.transcript()))
+    check("picture", ann, api)
+
+
+async def test_a_clip_job_with_a_setting_changed(house: Gateway, api: BotApi) -> None:
+    ann = await begin(api)
+    await choose(ann, "Camera move", "Zoom in")
+    await ann.sees("Now send me")
+    await ann.sends_file(picture(), "boat.png", "image/png")
+    await choose(ann, "Settings", "Frames a second", "16")
+    await ann.offered("Frames a second: 16")
+    await choose(ann, "Back", "Make it")
+    await ann.sees("credits spent: 3")
+    (clip,) = await ann.gets(1)
+    assert clip.kind == "video"
+    check("clip", ann, api)
+
+
+async def test_a_free_style_in_chinese(house: Gateway, api: BotApi) -> None:
+    wei = await begin(api, 1002, "伟", "zh-hans")
+    await wei.sees("想做什么")
+    await wei.sends_photo(picture())
+    await wei.sees("用这 1 张照片")
+    await choose(wei, "换个风格", "柔焦", "开始")
+    await wei.sees("本次免费")
+    await wei.gets(1)
+    await wei.sends("/language")
+    await wei.taps("English")
+    await wei.sees("English it is")
+    check("free-chinese", wei, api)
+
+
+async def test_an_album_in_makes_a_job_of_each(house: Gateway, api: BotApi) -> None:
+    ann = await begin(api)
+    await choose(ann, "Restyle", "Negative")
+    await ann.sees("Now send me")
+    await ann.sends_album([picture((10 * n, 20, 30)) for n in range(3)])
+    await ann.sees("3 pictures, one job each")
+    await ann.taps("Make it · 3 credits")
+    await ann.gets(3)
+    await ann.sees("you have 7")
+    assert sum("credits spent: 1" in one.plain for one in ann.chat.messages) <= 3
+    await house.audit()
     assert api.breaches == []
+
+
+async def test_too_little_credit_then_top_up_then_go_on(
+    tmp_path: Path, database_url: str, simulator: Simulator, api: BotApi
+) -> None:
+    packs = [{"stars": 50, "credits": 40}]
+    async with bot_gateway(tmp_path / "gate", database_url, api, first_credits=1, packs=packs) as house:
+        await house.add_server("one", simulator.url, "image", "video")
+        ann = await begin(api)
+        await choose(ann, "Restyle", "Drama")
+        await ann.sees("Now send me")
+        await ann.sends_photo(picture())
+        await ann.sees("1 credit is missing")
+        await ann.taps("Make it")
+        await choose(ann, "Top up", "50 → 40")
+        ok, _, charge = await ann.pays(await ann.chat.until(lambda: invoice(ann), "an invoice"))
+        assert ok
+        await ann.sees("40 credits were added")
+        # Telegram tells of a payment as often as it likes.
+        await ann.pay_again(charge)
+        await ann.pay_again(charge)
+        await ann.taps("Make it")
+        await ann.sees("credits spent: 2 · you have 39")
+        await house.audit()
+        found = await house.operate("payments.list")
+        assert [(one["stars"], one["credits"]) for one in found["payments"]] == [(50, 40)]
+        await house.operate("accounts.list")
+        check("top-up", ann, api)
+
+
+def invoice(person: Person) -> Message | None:
+    return next((one for one in person.chat.messages if one.invoice is not None), None)
+
+
+async def test_a_refund_by_the_operator_gives_back_the_stars(
+    tmp_path: Path, database_url: str, api: BotApi
+) -> None:
+    packs = [{"stars": 50, "credits": 40}]
+    async with bot_gateway(tmp_path / "gate", database_url, api, first_credits=0, packs=packs) as house:
+        ann = await begin(api)
+        await ann.sends("/topup")
+        await ann.taps("50 → 40")
+        _, _, charge = await ann.pays(await ann.chat.until(lambda: invoice(ann), "an invoice"))
+        await ann.sees("40 credits were added")
+        answer = await house.operate("payments.refund", charge=charge)
+        assert answer["credits"] == 40
+        account = await house.operate("ledger.show", account="tg-1001")
+        assert account["available"] == 0
+        assert [one["kind"] for one in account["entries"]] == ["withdraw", "grant"]
+        await ann.chat.until(lambda: api.refunds or None, "the stars paid back")
+        assert api.refunds == [charge]
+        await house.audit()
+
+
+async def test_cancel_while_queued_refunds(house: Gateway, api: BotApi) -> None:
+    await house.operate("lanes.pause", lane="image")
+    ann = await begin(api)
+    await choose(ann, "Restyle", "Glow")
+    await ann.sees("Now send me")
+    await ann.sends_photo(picture())
+    await ann.taps("Make it")
+    await ann.taps("Why is it waiting")
+    await ann.notices("paused by the operator")
+    await ann.taps("Cancel")
+    await ann.sees("credits refunded: 1 · you have 10")
+    await house.audit()
+    check("cancel-queued", ann, api)
+
+
+async def test_a_second_confirm_makes_no_second_job(house: Gateway, api: BotApi) -> None:
+    await house.operate("lanes.pause", lane="image")
+    ann = await begin(api)
+    await choose(ann, "Restyle", "Glow")
+    await ann.sees("Now send me")
+    await ann.sends_photo(picture())
+    panel = await ann.sees("you have 10 credits")
+    data = panel.buttons[0][0]["callback_data"]
+    await ann.presses(data, panel)
+    await ann.presses(data, panel)
+    await ann.notices("ordered already")
+    found = await house.operate("jobs.list")
+    assert len(found["jobs"]) == 1
+    await house.audit()

@@ -10,7 +10,7 @@ from comfygate.bot.turn import House, Turn
 from comfygate.bot.words import LANGUAGES, Html, Words, language_for
 from comfygate.domain.credits import MOVES, Side
 from comfygate.domain.errors import Conflict
-from comfygate.gate import accounts
+from comfygate.gate import accounts, purse
 from comfygate.store import telegram_users as users_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import EntryRow
@@ -88,6 +88,8 @@ async def accept(turn: Turn) -> None:
     """The terms were accepted."""
     ctx = turn.house.ctx
     await ctx.store.run(users_store.accept_terms, turn.user.id, ctx.now_ms())
+    if turn.house.rules.referral_credits:
+        await purse.referral(ctx, turn.user.id, turn.house.rules.referral_credits)
     await turn.reply(turn.words("start.accepted"))
     await ordering.menu(turn)
 

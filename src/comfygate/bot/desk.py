@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 from aiogram.types import CallbackQuery, Message, Update, User
 
-from comfygate.bot import account, jobs, ordering
+from comfygate.bot import account, jobs, ordering, shop
 from comfygate.bot.refusals import refusal, suspended
 from comfygate.bot.turn import House, Turn
 from comfygate.bot.words import Words, language_for
@@ -40,8 +40,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "cancel": _plain(jobs.cancel),
     "help": _plain(account.help_),
     "language": _plain(account.language),
+    "topup": _plain(shop.packs),
+    "redeem": shop.redeem,
+    "checkin": _plain(shop.check_in),
+    "paysupport": _plain(shop.pay_support),
 }
-WITHOUT_TERMS: Final = frozenset({"start", "help", "language"})
+WITHOUT_TERMS: Final = frozenset({"start", "help", "language", "paysupport"})
 """What may be asked before the terms were accepted."""
 
 
@@ -62,6 +66,14 @@ async def _terms(turn: Turn, _: str, __: Sequence[str]) -> None:
     await account.accept(turn)
 
 
+async def _shop(turn: Turn, verb: str, rest: Sequence[str]) -> None:
+    if verb == "buy" and len(rest) == 2:
+        await shop.invoice(turn, rest[0], rest[1])
+        return
+    await turn.notice()
+    await (shop.redeem(turn, "") if verb == "red" else shop.packs(turn))
+
+
 async def _language(turn: Turn, _: str, rest: Sequence[str]) -> None:
     await account.set_language(turn, rest[0] if rest else "")
 
@@ -69,6 +81,7 @@ async def _language(turn: Turn, _: str, rest: Sequence[str]) -> None:
 BUTTONS: Final[Mapping[str, Pressed]] = {
     **dict.fromkeys(("jw", "jc", "jn", "jf", "jr"), _job),
     **dict.fromkeys(("w", "wb", "wp", "s", "sb", "p", "v", "e", "b", "x", "ok"), _draft),
+    **dict.fromkeys(("top", "red", "buy"), _shop),
     "m": _menu,
     "t": _terms,
     "l": _language,
@@ -95,6 +108,9 @@ class Desk:
         elif first.message is not None:
             messages = [one.message for _, one in read if one.message is not None]
             await self._wrote(number, first.message, messages)
+        elif first.pre_checkout_query is not None:
+            words = self._words(first.pre_checkout_query.from_user, None)
+            await shop.check(self._house, first.pre_checkout_query, words)
         elif first.my_chat_member is not None:
             await self._moved(first.my_chat_member.chat.id, first.my_chat_member.new_chat_member.status)
 
@@ -130,7 +146,9 @@ class Desk:
 
     async def _message(self, turn: Turn, message: Message, messages: list[Message]) -> None:
         text = message.text or ""
-        if text.startswith("/"):
+        if message.successful_payment is not None:
+            await shop.paid(turn, message.successful_payment)
+        elif text.startswith("/"):
             await self._command(turn, text)
         elif not await self._may(turn, without_terms=False):
             return
@@ -147,6 +165,8 @@ class Desk:
         name = name.lower()
         invited = _inviter(argument) if name == "start" else None
         command = COMMANDS.get(name)
+        if name == "invite":
+            command = self._invite
         if command is None:
             if turn.private and await self._may(turn, without_terms=False):
                 await account.help_(turn)
@@ -185,6 +205,9 @@ class Desk:
             log.info("telegram.refused", code=error.code, update=turn.update_id)
             await turn.notice()
             await turn.say(refusal(turn.words, error))
+
+    async def _invite(self, turn: Turn, _: str) -> None:
+        await shop.invite(turn, self._username)
 
     @staticmethod
     def _words(user: User, chosen: str | None) -> Words:

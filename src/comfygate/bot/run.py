@@ -25,6 +25,7 @@ from comfygate.bot.inbox import WANTED, Answering, Intake, poll
 from comfygate.bot.limits import Limits
 from comfygate.bot.pacer import Pacer, pacing
 from comfygate.bot.rules import BotRules
+from comfygate.bot.shop import refunds
 from comfygate.bot.teller import Teller
 from comfygate.bot.turn import House
 from comfygate.bot.words import LANGUAGES, Words
@@ -111,7 +112,12 @@ class BotService:
             teller = Teller(self._ctx, self._rules, courier)
             house = House(self._ctx, self._rules, bot, courier, teller)
             answering = Answering(self._ctx, Desk(house, me.username or ""))
-            loops: list[Callable[[], Awaitable[None]]] = [teller.run, answering.run, self._keep_house]
+            loops: list[Callable[[], Awaitable[None]]] = [
+                teller.run,
+                answering.run,
+                self._keep_house,
+                lambda: refunds(self._ctx, bot),
+            ]
             if not self._rules.webhook_url:
                 loops.append(lambda: poll(self._ctx, bot, self.intake))
             log.info("telegram.bot_runs", username=me.username, webhook=bool(self._rules.webhook_url))
@@ -134,7 +140,7 @@ class BotService:
             words = Words(language)
             commands = [
                 BotCommand(command=name, description=words.plain(f"command.{name}"))
-                for name in COMMANDS
+                for name in (*COMMANDS, "invite")
                 if words.has(f"command.{name}")
             ]
             code = None if language == LANGUAGES[0] else language

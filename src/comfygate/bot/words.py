@@ -34,7 +34,7 @@ def _flat(path: str, table: Mapping[str, Any]) -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
     for name, value in table.items():
         key = f"{path}.{name}" if path else name
-        if isinstance(value, dict) and "other" not in value:
+        if isinstance(value, dict) and not value.keys() <= {"one", "other"}:
             found += _flat(key, value)
         else:
             found.append((key, value))

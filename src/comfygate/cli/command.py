@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 
 from comfygate.cli import backup_commands as backups
-from comfygate.cli import eta_commands
+from comfygate.cli import eta_commands, purse_commands
 from comfygate.cli import fleet_commands as fleet
 from comfygate.cli import operator_commands as operator
 from comfygate.cli import review_commands as reviews
@@ -48,6 +48,8 @@ def build() -> typer.Typer:
         ("accounts", operator.accounts),
         ("keys", operator.keys),
         ("credits", operator.credit),
+        ("codes", purse_commands.codes),
+        ("payments", purse_commands.payments),
         ("ledger", operator.ledger),
         ("jobs", operator.jobs),
         ("workflows", catalogue.workflows),

@@ -27,6 +27,7 @@ from comfygate.gate.fleet_control import (
     servers_remove,
     servers_resume,
 )
+from comfygate.gate.purse import codes_list, codes_make, codes_revoke, payments_list, payments_refund
 from comfygate.gate.review import (
     review_forgive,
     review_list,
@@ -196,6 +197,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "accounts.list": accounts_list,
     "accounts.tier": accounts_tier,
     "audit.list": audit_list,
+    "codes.list": codes_list,
+    "codes.make": codes_make,
+    "codes.revoke": codes_revoke,
     "credits.grant": credits_grant,
     "eta.report": eta_report,
     "jobs.cancel": jobs_cancel,
@@ -209,6 +213,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "lanes.resume": lanes_resume,
     "ledger.audit": ledger_audit,
     "ledger.show": ledger_show,
+    "payments.list": payments_list,
+    "payments.refund": payments_refund,
     "review.forgive": review_forgive,
     "review.list": review_list,
     "review.reject": review_reject,
@@ -227,7 +233,8 @@ OPERATIONS: Mapping[str, Operation] = {
 
 CHANGING = frozenset(
     {
-        "accounts.add", "accounts.tier", "credits.grant", "jobs.cancel", "jobs.retry", "keys.add",
+        "accounts.add", "accounts.tier", "codes.make", "codes.revoke", "credits.grant", "jobs.cancel",
+        "jobs.retry", "keys.add", "payments.refund",
         "lanes.pause", "lanes.resume", "review.forgive", "review.reject", "review.release", "servers.add",
         "servers.drain", "servers.remove", "servers.resume",
     }

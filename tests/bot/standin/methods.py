@@ -155,6 +155,8 @@ class Methods:
         if charge in self.api.refunds:
             raise Refused(400, "Bad Request: CHARGE_ALREADY_REFUNDED")
         self.api.refunds.append(charge)
+        for chat in self.api.chats.values():
+            await chat.tell()
         return True
 
     async def on_sendMediaGroup(self, given: Json) -> list[Json]:

@@ -109,6 +109,12 @@ class Person:
 
     async def taps(self, label: str, seconds: float = 30.0) -> None:
         """Press the button whose label contains this, on the newest message with one, once it is there."""
+        message, button = await self.offered(label, seconds)
+        self.chat.said(f"(taps [{button['text']}] under {self.chat.number(message.id)})")
+        await self.presses(button["callback_data"], message)
+
+    async def offered(self, label: str, seconds: float = 30.0) -> tuple[Message, Json]:
+        """Wait for a button whose label contains this."""
 
         def found() -> tuple[Message, Json] | None:
             for message in reversed(self.chat.messages):
@@ -118,9 +124,7 @@ class Person:
                             return message, button
             return None
 
-        message, button = await self.chat.until(found, f"a button {label!r}", seconds)
-        self.chat.said(f"(taps [{button['text']}] under {self.chat.number(message.id)})")
-        await self.presses(button["callback_data"], message)
+        return await self.chat.until(found, f"a button {label!r}", seconds)
 
     async def sees(self, text: str, seconds: float = 30.0) -> Message:
         """Wait until a message reads this."""
