@@ -15,6 +15,7 @@ _ROUGH = [
     (re.compile(r"🕐.*"), "🕐 …"),
     (re.compile(r"\d\d-\d\d \d\d:\d\d"), "MM-DD HH:MM"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}"), "ID"),
+    (re.compile(r"[▓░]+ \d+ %.*"), "▓░ …"),
 ]
 
 
@@ -28,7 +29,8 @@ def smooth(text: str) -> str:
 def without_passing(text: str) -> str:
     """The transcript without the edits that a fast job may skip: place in line, taken, processing."""
     blocks = re.split(r"\n(?=[\[>])", text)
-    passing = ("⏳", "⚙ processing", "⚙ 处理中")
+    passing: tuple[str, ...] = ("⏳", "⚙ processing", "⚙ 处理中")
+    passing += ("is taken away]",)
     return "\n".join(one for one in blocks if not any(word in one for word in passing))
 
 

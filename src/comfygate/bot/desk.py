@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 from aiogram.types import CallbackQuery, Message, Update, User
 
-from comfygate.bot import account, jobs, ordering, shop
+from comfygate.bot import account, jobs, operators, ordering, shop
 from comfygate.bot.refusals import refusal, suspended
 from comfygate.bot.turn import House, Turn
 from comfygate.bot.words import Words, language_for
@@ -74,6 +74,13 @@ async def _shop(turn: Turn, verb: str, rest: Sequence[str]) -> None:
     await (shop.redeem(turn, "") if verb == "red" else shop.packs(turn))
 
 
+async def _review(turn: Turn, verb: str, rest: Sequence[str]) -> None:
+    if turn.user.id in turn.house.rules.admins and rest:
+        await operators.reviewed(turn, verb, rest[0])
+    else:
+        await turn.notice(turn.words.plain("order.stale"))
+
+
 async def _language(turn: Turn, _: str, rest: Sequence[str]) -> None:
     await account.set_language(turn, rest[0] if rest else "")
 
@@ -82,6 +89,7 @@ BUTTONS: Final[Mapping[str, Pressed]] = {
     **dict.fromkeys(("jw", "jc", "jn", "jf", "jr"), _job),
     **dict.fromkeys(("w", "wb", "wp", "s", "sb", "p", "v", "e", "b", "x", "ok"), _draft),
     **dict.fromkeys(("top", "red", "buy"), _shop),
+    **dict.fromkeys(("ar", "ax"), _review),
     "m": _menu,
     "t": _terms,
     "l": _language,
@@ -167,6 +175,10 @@ class Desk:
         command = COMMANDS.get(name)
         if name == "invite":
             command = self._invite
+        elif name in operators.ADMIN and turn.user.id in self._house.rules.admins:
+            if await self._may(turn, without_terms=True):
+                await operators.command(turn, name, argument.strip())
+            return
         if command is None:
             if turn.private and await self._may(turn, without_terms=False):
                 await account.help_(turn)

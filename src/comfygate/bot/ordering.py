@@ -242,6 +242,7 @@ async def _place(turn: Turn, draft: Draft) -> None:
         rest = without_first(draft, workflow, len(told))
         await _present(turn, replace(rest, id=_name(), message_id=None), anew=True)
     elif refusal is not None:
+        await turn.notice(turn.words.plain("order.short"), alert=True)
         await _present(turn, draft)
 
 

@@ -86,8 +86,10 @@ def _family(kind: str) -> str:
     return "visual" if kind in {"photo", "video"} else kind
 
 
-def method_for(ctx: Context, parcel: Parcel, chat_id: int, reply_to: int | None) -> TelegramMethod[Any]:
-    """The call that sends a parcel, as an answer to the job's message."""
+def method_for(
+    ctx: Context, parcel: Parcel, chat_id: int, reply_to: int | None, *, veiled: bool = False
+) -> TelegramMethod[Any]:
+    """The call that sends a parcel, as an answer to the job's message; `veiled` pictures show when tapped."""
     reply = (
         ReplyParameters(message_id=reply_to, allow_sending_without_reply=True)
         if reply_to is not None
@@ -97,20 +99,32 @@ def method_for(ctx: Context, parcel: Parcel, chat_id: int, reply_to: int | None)
     sent = [(kind_of(one, as_files=as_files), StoredFile(ctx, one, _name(one))) for one in parcel.assets]
     if len(sent) > 1:
         return SendMediaGroup(
-            chat_id=chat_id, media=[_MEDIA[kind](media=file) for kind, file in sent], reply_parameters=reply
+            chat_id=chat_id,
+            media=[_MEDIA[kind](media=file, **_veil(kind, veiled)) for kind, file in sent],
+            reply_parameters=reply,
         )
     kind, file = sent[0]
     match kind:
         case "photo":
-            return SendPhoto(chat_id=chat_id, photo=file, reply_parameters=reply)
+            return SendPhoto(chat_id=chat_id, photo=file, reply_parameters=reply, has_spoiler=veiled or None)
         case "video":
-            return SendVideo(chat_id=chat_id, video=file, reply_parameters=reply, supports_streaming=True)
+            return SendVideo(
+                chat_id=chat_id,
+                video=file,
+                reply_parameters=reply,
+                supports_streaming=True,
+                has_spoiler=veiled or None,
+            )
         case "audio":
             return SendAudio(chat_id=chat_id, audio=file, reply_parameters=reply)
         case _:
             return SendDocument(
                 chat_id=chat_id, document=file, reply_parameters=reply, disable_content_type_detection=True
             )
+
+
+def _veil(kind: str, veiled: bool) -> dict[str, bool]:
+    return {"has_spoiler": True} if veiled and kind in {"photo", "video"} else {}
 
 
 _MEDIA: Final[dict[str, Any]] = {

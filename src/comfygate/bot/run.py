@@ -19,6 +19,7 @@ from aiogram.exceptions import TelegramAPIError, TelegramUnauthorizedError
 from aiogram.methods import DeleteWebhook, GetMe, SetMyCommands, SetWebhook
 from aiogram.types import BotCommand
 
+from comfygate.bot.broadcasting import broadcasting
 from comfygate.bot.courier import Courier
 from comfygate.bot.desk import COMMANDS, Desk
 from comfygate.bot.inbox import WANTED, Answering, Intake, poll
@@ -117,6 +118,7 @@ class BotService:
                 answering.run,
                 self._keep_house,
                 lambda: refunds(self._ctx, bot),
+                lambda: broadcasting(self._ctx, courier),
             ]
             if not self._rules.webhook_url:
                 loops.append(lambda: poll(self._ctx, bot, self.intake))

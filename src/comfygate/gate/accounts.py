@@ -130,19 +130,34 @@ async def list_accounts(ctx: Context) -> list[AccountRow]:
     return await ctx.store.read(accounts_store.list_accounts)
 
 
-async def grant(ctx: Context, account: str, amount: int, reason: str) -> AccountRow:
-    """Add credits to an account, given by id or name. Raises NotFound and InvalidRequest."""
+async def grant(
+    ctx: Context, account: str, amount: int, reason: str, reference: str | None = None
+) -> AccountRow:
+    """Add credits to an account, given by id or name. Raises NotFound and InvalidRequest.
+
+    `reference` says what they are for, an order's number say: the second grant with it changes nothing.
+    """
+    if reference is not None and not (0 < len(reference) <= REASON_CHARS_MAX and reference.isprintable()):
+        raise InvalidRequest(
+            f"reference must have 1 to {REASON_CHARS_MAX} printable characters",
+            details={"field": "reference"},
+        )
     if not 0 < len(reason) <= REASON_CHARS_MAX:
         raise InvalidRequest(
             f"reason must have 1 to {REASON_CHARS_MAX} characters: it is kept in the ledger",
             details={"field": "reason"},
         )
-    return await ctx.store.run(_grant, account, amount, reason, ctx.now_ms())
+    return await ctx.store.run(_grant, account, amount, reason, reference, ctx.now_ms())
 
 
-def _grant(conn: Connection, account: str, amount: int, reason: str, now_ms: int) -> AccountRow:
+def _grant(
+    conn: Connection, account: str, amount: int, reason: str, reference: str | None, now_ms: int
+) -> AccountRow:
     found = accounts_store.get_account(conn, account)
-    ledger.grant(conn, found.id, amount, reason, now_ms)
+    named = f"operator {reference}" if reference is not None else None
+    if named is not None and ledger.referred(conn, named):
+        return found
+    ledger.grant(conn, found.id, amount, reason, now_ms, reference=named)
     return accounts_store.get_account(conn, found.id)
 
 

@@ -92,9 +92,11 @@ async def keys_add(ctx: Context, account: str) -> Json:
     return {"id": made.account.id, "name": made.account.name, "api_key": made.api_key}
 
 
-async def credits_grant(ctx: Context, account: str, amount: int, reason: str) -> Json:
-    """Add credits to an account."""
-    return _account(await accounts.grant(ctx, account, amount, reason))
+async def credits_grant(
+    ctx: Context, account: str, amount: int, reason: str, reference: str | None = None
+) -> Json:
+    """Add credits to an account; with a `reference` once, however often it is asked."""
+    return _account(await accounts.grant(ctx, account, amount, reason, reference))
 
 
 async def ledger_show(ctx: Context, account: str, limit: int = ENTRIES_SHOWN) -> Json:

@@ -30,12 +30,19 @@ class Held:
     after_effect: bool
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
+    dropped: bool = False
 
     async def reached(self) -> None:
         async with asyncio.timeout(30):
             await self.arrived.wait()
 
     def release(self) -> None:
+        """Let the call go on."""
+        self.go.set()
+
+    def drop(self) -> None:
+        """Let the call end without an effect that it did not have yet: its caller is dead."""
+        self.dropped = True
         self.go.set()
 
 
@@ -169,6 +176,8 @@ class BotApi:
         held = next((one for one in self._held if one.method == name and not one.arrived.is_set()), None)
         if held is not None and not held.after_effect:
             await _stop(held)
+            if held.dropped:
+                return _cut(request)
         if failure == "close":
             return _cut(request)
         try:
@@ -200,8 +209,8 @@ async def _stop(held: Held) -> None:
 
 
 def _cut(request: web.Request) -> web.StreamResponse:
-    assert request.transport is not None
-    request.transport.abort()
+    if request.transport is not None:
+        request.transport.abort()
     return web.Response(status=500)
 
 

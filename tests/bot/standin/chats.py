@@ -46,11 +46,12 @@ class Message:
     deleted: bool = False
     edits: int = 0
     invoice: Json | None = None
+    formatted: bool = True
 
     @property
     def plain(self) -> str:
         """Its text as a person reads it."""
-        return html.unescape(TAG.sub("", self.text))
+        return self.text if not self.formatted else html.unescape(TAG.sub("", self.text))
 
 
 @dataclass

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -78,10 +79,11 @@ class Methods:
 
     async def on_sendMessage(self, given: Json) -> Json:
         chat_id = self._chat(given)
-        checked_text(given.get("text", ""))
+        formatted = given.get("parse_mode") == "HTML"
+        checked_text(given.get("text", "") if formatted else html.escape(given.get("text", "")))
         self.api.windows.count(chat_id, 1)
         message = self._new(chat_id, given)
-        message.text = given["text"]
+        message.text, message.formatted = given["text"], formatted
         return await self._came(message)
 
     async def on_editMessageText(self, given: Json) -> Json:
