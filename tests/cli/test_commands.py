@@ -20,7 +20,7 @@ WANTED = {
     "lanes resume", "accounts tier", "workflows list", "workflows show", "workflows check",
     "workflows import", "order", "jobs retry", "audit list", "backup", "restore", "review list",
     "review show", "review release", "review reject", "review suspicions", "review forgive",
-    "eta report", "codes make", "codes list", "codes revoke", "payments list", "payments refund",
+    "eta report", "import", "codes make", "codes list", "codes revoke", "payments list", "payments refund",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from comfygate.cli import review_commands as reviews
 from comfygate.cli import service_commands as service
 from comfygate.cli import workflow_commands as catalogue
 from comfygate.cli.exit_codes import Exit
+from comfygate.cli.import_command import IMPORT_EXAMPLE, import_accounts
 from comfygate.cli.order_command import ORDER_EXAMPLE, order_job
 from comfygate.cli.output import clean, console
 from comfygate.cli.refusals import CommandError, of_gate
@@ -41,6 +42,7 @@ def build() -> typer.Typer:
     service.add_to(root)
     backups.add_to(root)
     root.command("run", epilog=RUN_EXAMPLE)(run_graph)
+    root.command("import", epilog=IMPORT_EXAMPLE)(import_accounts)
     root.command("order", epilog=ORDER_EXAMPLE)(order_job)
     for name, group in (
         ("servers", fleet.servers),

@@ -154,10 +154,10 @@ def _grant(
     conn: Connection, account: str, amount: int, reason: str, reference: str | None, now_ms: int
 ) -> AccountRow:
     found = accounts_store.get_account(conn, account)
-    named = f"operator {reference}" if reference is not None else None
-    if named is not None and ledger.referred(conn, named):
-        return found
-    ledger.grant(conn, found.id, amount, reason, now_ms, reference=named)
+    if reference is None:
+        ledger.grant(conn, found.id, amount, reason, now_ms)
+    else:
+        ledger.grant_once(conn, found.id, amount, reason, now_ms, f"operator {reference}")
     return accounts_store.get_account(conn, found.id)
 
 

@@ -27,6 +27,7 @@ from comfygate.gate.fleet_control import (
     servers_remove,
     servers_resume,
 )
+from comfygate.gate.imports import accounts_import
 from comfygate.gate.purse import codes_list, codes_make, codes_revoke, payments_list, payments_refund
 from comfygate.gate.review import (
     review_forgive,
@@ -196,6 +197,7 @@ async def jobs_retry(ctx: Context, job: str) -> Json:
 
 OPERATIONS: Mapping[str, Operation] = {
     "accounts.add": accounts_add,
+    "accounts.import": accounts_import,
     "accounts.list": accounts_list,
     "accounts.tier": accounts_tier,
     "audit.list": audit_list,
@@ -235,8 +237,8 @@ OPERATIONS: Mapping[str, Operation] = {
 
 CHANGING = frozenset(
     {
-        "accounts.add", "accounts.tier", "codes.make", "codes.revoke", "credits.grant", "jobs.cancel",
-        "jobs.retry", "keys.add", "payments.refund",
+        "accounts.add", "accounts.import", "accounts.tier", "codes.make", "codes.revoke", "credits.grant",
+        "jobs.cancel", "jobs.retry", "keys.add", "payments.refund",
         "lanes.pause", "lanes.resume", "review.forgive", "review.reject", "review.release", "servers.add",
         "servers.drain", "servers.remove", "servers.resume",
     }

@@ -153,14 +153,7 @@ async def check_in(ctx: Context, account_id: str, credits: int) -> bool:
     """Give today's credits (UTC). False if the account had them."""
     now_ms = ctx.now_ms()
     reference = f"checkin {account_id} {now_ms // DAY_MS}"
-    return await ctx.store.run(_gift, account_id, credits, "daily check-in", reference, now_ms)
-
-
-def _gift(conn: Connection, account_id: str, credits: int, reason: str, reference: str, now_ms: int) -> bool:
-    if ledger.referred(conn, reference):
-        return False
-    ledger.grant(conn, account_id, credits, reason, now_ms, reference=reference)
-    return True
+    return await ctx.store.run(ledger.grant_once, account_id, credits, "daily check-in", now_ms, reference)
 
 
 async def referral(ctx: Context, telegram_id: int, credits: int) -> str | None:
@@ -175,7 +168,8 @@ def _referral(conn: Connection, telegram_id: int, credits: int, now_ms: int) -> 
     by = telegram_users.find(conn, person.invited_by or 0)
     if by is None or by.account_id == person.account_id:
         return None
-    given = _gift(conn, by.account_id, credits, "brought a friend", f"referral {telegram_id}", now_ms)
+    reference = f"referral {telegram_id}"
+    given = ledger.grant_once(conn, by.account_id, credits, "brought a friend", now_ms, reference)
     return by.account_id if given else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.credits import CREDITS_MAX, HOUSE, MOVES, EntryKind, Side, checked_amount
 from comfygate.domain.errors import InsufficientCredits, InvalidRequest, LedgerViolation, NotFound
@@ -45,6 +46,23 @@ def grant(
             details={"field": "amount"},
         )
     _write_entry(conn, kind, account_id, amount, None, reason, now_ms, reference)
+
+
+def grant_once(
+    conn: Connection, account_id: str, amount: int, reason: str, now_ms: int, reference: str
+) -> bool:
+    """Add credits for a reference; False, and nothing is done, where that was done before.
+
+    Of two at the same moment the database lets one be. Raises as `grant`.
+    """
+    if referred(conn, reference):
+        return False
+    try:
+        with conn.begin_nested():
+            grant(conn, account_id, amount, reason, now_ms, reference=reference)
+    except IntegrityError:
+        return False
+    return True
 
 
 def referred(conn: Connection, reference: str, kind: EntryKind = EntryKind.GRANT) -> bool:

@@ -53,11 +53,9 @@ def pay_in(
     now_ms: int,
 ) -> bool:
     """Write a payment down and grant its credits. False, and nothing is done, for a charge that is known."""
-    reference = f"stars {charge_id}"
-    if ledger.referred(conn, reference):
-        return False
     reason = f"{stars} Telegram Stars"
-    ledger.grant(conn, account_id, credits, reason, now_ms, reference=reference)
+    if not ledger.grant_once(conn, account_id, credits, reason, now_ms, f"stars {charge_id}"):
+        return False
     conn.execute(
         insert(payments).values(
             charge_id=charge_id,
@@ -137,7 +135,7 @@ def refund_refused(conn: Connection, charge_id: str, words: str, now_ms: int) ->
         update(payments)
         .where(
             payments.c.charge_id == charge_id,
-            payments.c.refund_asked_at_ms == found.refund_asked_at_ms,
+            payments.c.refund_asked_at_ms.is_not(None),
             payments.c.refunded_at_ms.is_(None),
         )
         .values(refund_asked_at_ms=None, refund_error=words[:500])
