@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -44,11 +45,9 @@ async def gold(house: Gateway, lane: str, count: int) -> None:
 
 def places(person: Person) -> list[tuple[int, bool]]:
     """Every place that the chat read, with whether the text said that somebody came before."""
-    found = []
-    for block in re.split(r"\n(?=[\[>])", person.chat.transcript()):
-        if (match := PLACE.search(block)) is not None:
-            found.append((int(match[1]), "came before you" in block))
-    return found
+    blocks = re.split(r"\n(?=[\[>])", person.chat.transcript())
+    found = [(PLACE.search(block), "came before you" in block) for block in blocks]
+    return [(int(place[1]), told) for place, told in found if place is not None]
 
 
 @pytest.mark.timeout(300)
@@ -69,7 +68,7 @@ async def test_places_only_go_down_unless_somebody_with_priority_came(
         await asyncio.gather(*(one.sees("credits spent", PATIENCE_SECONDS) for one in people))
         for person in people:
             read = places(person)
-            for (before, _), (after, told) in zip(read, read[1:], strict=False):
+            for (before, _), (after, told) in pairwise(read):
                 assert after <= before or told, read
             assert len([one for message in person.chat.messages for one in message.media]) == 1
         assert api.breaches == []
