@@ -39,6 +39,8 @@ def test_every_operation_is_served(house: Gateway) -> None:
         "listJobs",
         "getAccount",
         "listEntries",
+        "linkAccount",
+        "makeLinkCode",
         "redeemCode",
         "listLanes",
         "getJobWhy",

@@ -15,6 +15,7 @@ _ROUGH = [
     (re.compile(r"🕐.*"), "🕐 …"),
     (re.compile(r"\d\d-\d\d \d\d:\d\d"), "MM-DD HH:MM"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}"), "ID"),
+    (re.compile(r"Your code: \S+"), "Your code: CODE"),
     (re.compile(r"[▓░]+ \d+ %.*"), "▓░ …"),
 ]
 

@@ -170,3 +170,25 @@ async def test_a_second_confirm_makes_no_second_job(house: Gateway, api: BotApi)
     found = await house.operate("jobs.list")
     assert len(found["jobs"]) == 1
     await house.audit()
+
+
+async def test_one_account_in_the_chat_and_over_http(house: Gateway, api: BotApi) -> None:
+    shop = await house.add_account("shop", credits=25)
+    ann = await begin(api)
+    await ann.sees("What shall I make")
+    code = (await shop.call("POST", "/gate/v1/account/link-codes", status=201))["code"]
+    await ann.sends("/link AAAA-AAAA")
+    await ann.sees("this code is not good")
+    await ann.sends(f"/link {code}")
+    await ann.sees("your account is shop now, with 35 credits")
+    await choose(ann, "Restyle", "Negative")
+    await ann.sees("Now send me")
+    await ann.sends_photo(picture())
+    await ann.taps("Make it")
+    await ann.sees("credits spent: 1 · you have 34")
+    assert await shop.credits() == (34, 0)
+    await ann.sends("/link")
+    await ann.sees("Your code:")
+    await house.audit()
+    ann.chat.story = [one.replace(code, "CODE") for one in ann.chat.story]
+    check("link", ann, api)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Match
 
-from comfygate.api import account, admin, assets, events, jobs, redeem, workflows
+from comfygate.api import account, admin, assets, events, jobs, joining, redeem, workflows
 from comfygate.api.docs_page import CONTENT_POLICY, docs_page
 from comfygate.api.errors import failure, on_gate_error, on_http_error, on_invalid
 from comfygate.api.face import Face
@@ -46,7 +46,15 @@ def create_api(
     api = bare_app("comfygate", ABOUT)
     api.root_path = root_path
     api.state.face = Face(ctx, signer, public_url.rstrip("/"), root_path.rstrip("/"), admin_key)
-    routers = [assets.router, jobs.router, events.router, workflows.router, account.router, redeem.router]
+    routers = [
+        assets.router,
+        jobs.router,
+        events.router,
+        workflows.router,
+        account.router,
+        redeem.router,
+        joining.router,
+    ]
     routers.append(pages)
     if admin_key is not None:
         routers.append(admin.router)

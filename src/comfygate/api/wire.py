@@ -200,7 +200,7 @@ class EntryBody(BaseModel):
     """One line of your ledger. `words` is what people are told."""
 
     id: int
-    kind: Literal["grant", "hold", "capture", "release"]
+    kind: Literal["grant", "hold", "capture", "release", "merge_out", "merge_in", "withdraw"]
     words: str
     amount: int
     job_id: str | None

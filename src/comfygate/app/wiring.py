@@ -97,6 +97,7 @@ def rules_of(settings: Settings) -> Rules:
         retry_after_seconds=given.retry_after_seconds,
         results_seconds=settings.retention.results_seconds,
         uploads_seconds=settings.retention.uploads_seconds,
+        code_seconds=settings.code_seconds,
     )
 
 

@@ -10,7 +10,7 @@ from comfygate.bot.turn import House, Turn
 from comfygate.bot.words import LANGUAGES, Html, Words, language_for
 from comfygate.domain.credits import MOVES, Side
 from comfygate.domain.errors import Conflict
-from comfygate.gate import accounts, purse
+from comfygate.gate import accounts, joining, purse
 from comfygate.store import telegram_users as users_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import EntryRow
@@ -117,6 +117,21 @@ def _entry(words: Words, entry: EntryRow) -> Html:
     when = datetime.fromtimestamp(entry.created_at_ms / 1000, UTC).strftime("%m-%d %H:%M")
     what = words(f"entry.{entry.kind.value}")
     return words("balance.entry", when=when, sign=sign, n=entry.amount, what=what)
+
+
+async def link(turn: Turn, code: str) -> None:
+    """Join this account with one elsewhere: give a code, or take one."""
+    words, ctx = turn.words, turn.house.ctx
+    if not turn.private:
+        await turn.say(words("balance.private"))
+    elif not code:
+        made = await joining.link_code(ctx, turn.owner.id)
+        await turn.say(
+            words("link.code", code=made.code, n=round((made.expires_at_ms - ctx.now_ms()) / 60_000))
+        )
+    else:
+        done = await joining.join(ctx, turn.owner.id, code[:100])
+        await turn.say(words("link.joined", name=done.account.name, n=done.account.balance.available))
 
 
 async def language(turn: Turn) -> None:

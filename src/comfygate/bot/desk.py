@@ -40,6 +40,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "cancel": _plain(jobs.cancel),
     "help": _plain(account.help_),
     "language": _plain(account.language),
+    "link": account.link,
     "topup": _plain(shop.packs),
     "redeem": shop.redeem,
     "checkin": _plain(shop.check_in),

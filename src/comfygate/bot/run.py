@@ -32,6 +32,7 @@ from comfygate.bot.turn import House
 from comfygate.bot.words import LANGUAGES, Words
 from comfygate.domain.errors import SettingsError, StoreTrouble
 from comfygate.gate.context import Context
+from comfygate.store import joining as joining_store
 from comfygate.store import leases as leases_store
 from comfygate.store import telegram_inbox as inbox_store
 from comfygate.store import telegram_orders as orders_store
@@ -177,6 +178,7 @@ class BotService:
         while True:
             now_ms = self._ctx.now_ms()
             await self._ctx.store.run(inbox_store.prune, now_ms - KEPT_MS)
+            await self._ctx.store.run(joining_store.prune_codes, now_ms - KEPT_MS)
             await self._ctx.store.run(orders_store.prune_drafts, now_ms - self._rules.draft_seconds * 1000)
             await asyncio.sleep(PRUNE_SECONDS)
 

@@ -69,6 +69,7 @@ class Rules:
     retry_after_seconds: int = 10
     results_seconds: int = 7 * 86_400
     uploads_seconds: int = 7 * 86_400
+    code_seconds: int = 600
 
     @property
     def overtakes_max(self) -> Mapping[str, int]:

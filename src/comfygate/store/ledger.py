@@ -254,6 +254,9 @@ def _hold_faults(conn: Connection) -> list[str]:
     known = {
         row.id: row for row in conn.execute(select(jobs.c.id, jobs.c.account_id, jobs.c.hold, jobs.c.price))
     }
+    # The jobs of an account that was joined to another are that one's now; entries stay where they were.
+    closed = select(accounts.c.id, accounts.c.merged_into).where(accounts.c.merged_into.is_not(None))
+    joined = {row.id: row.merged_into for row in conn.execute(closed)}
     found: dict[str, list[str]] = {job_id: [] for job_id in known}
     of_jobs = select(entries).where(entries.c.job_id.is_not(None)).order_by(entries.c.id)
     for row in conn.execute(of_jobs):
@@ -264,7 +267,7 @@ def _hold_faults(conn: Connection) -> list[str]:
         found[row.job_id].append(row.kind)
         if row.amount != job.price:
             faults.append(f"job {job.id}: {row.kind} of {row.amount}, its price is {job.price}")
-        if row.account_id != job.account_id:
+        if joined.get(row.account_id, row.account_id) != job.account_id:
             faults.append(
                 f"job {job.id}: {row.kind} is in account {row.account_id}, the job is {job.account_id}'s"
             )
