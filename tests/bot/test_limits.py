@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from comfygate.bot.limits import Limits
+from tests.bot.standin.limits import Refused, Windows
 
 MESSAGES = st.lists(
     st.tuples(st.integers(-3, 5).filter(bool), st.integers(1, 10), st.floats(0, 3)), min_size=1, max_size=120
@@ -49,3 +51,28 @@ def test_a_thousand_chats_are_served_in_turn_and_none_is_starved() -> None:
         now = limits.ready_at(chat, 1, now) + 1e-9
         limits.take(chat, 1, now)
     assert 49.0 < now < 50.0
+
+
+def test_a_thousand_chats_stay_under_telegrams_limits_on_its_own_clock() -> None:
+    """Each chat gets answers, edits and an album, as fast as they may go; the stand-in counts as Telegram."""
+    now = [0.0]
+    telegram = Windows(lambda: now[0])
+    limits = Limits(20)
+    waiting = [(chat, cost) for cost in (1, 1, 1, 10, 1) for chat in [*range(1, 951), *range(-50, 0)]]
+    for chat, cost in waiting:
+        now[0] = limits.ready_at(chat, cost, now[0]) + 1e-9
+        limits.take(chat, cost, now[0])
+        telegram.count(chat, cost)
+    assert telegram.breaches == []
+    # And no slower than the limit over all makes it.
+    assert now[0] < sum(cost for _, cost in waiting) / 20 + 60
+
+
+def test_the_stand_in_does_refuse_what_is_too_much() -> None:
+    telegram = Windows(lambda: 0.0)
+    for chat in range(1, 31):
+        telegram.count(chat, 1)
+    with pytest.raises(Refused) as refused:
+        telegram.count(99, 1)
+    assert refused.value.code == 429
+    assert telegram.breaches == [("all", 99, 0.0)]

@@ -26,7 +26,7 @@ from comfygate.domain.errors import Forbidden, NotFound, Unauthorized
 from comfygate.gate import accounts, operate
 
 PREFIX: Final = "/gate/v1/admin"
-BODY_BYTES_MAX: Final = 64 * 1024
+BODY_BYTES_MAX: Final = 1024 * 1024
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="AdminKey", description="The admin key: `Authorization: Bearer KEY`."
@@ -71,6 +71,7 @@ class Route:
 ROUTES: Final = (
     Route("GET", "/accounts", "accounts.list"),
     Route("POST", "/accounts", "accounts.add"),
+    Route("POST", "/imports", "accounts.import"),
     Route("POST", "/accounts/{account}/keys", "keys.add"),
     Route("POST", "/accounts/{account}/tier", "accounts.tier"),
     Route("POST", "/accounts/{account}/credits", "credits.grant"),
