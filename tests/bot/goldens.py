@@ -29,8 +29,8 @@ def smooth(text: str) -> str:
 
 def without_passing(text: str) -> str:
     """The transcript without the edits that a fast job may skip: place in line, taken, processing."""
-    blocks = re.split(r"\n(?=[\[>])", text)
-    passing: tuple[str, ...] = ("⏳", "⚙ processing", "⚙ 处理中")
+    blocks = re.split(r"\n(?=[\[>!])", text)
+    passing: tuple[str, ...] = ("✋", "⏳", "⚙ processing", "⚙ 处理中")
     passing += ("is taken away]",)
     return "\n".join(one for one in blocks if not any(word in one for word in passing))
 

@@ -45,7 +45,7 @@ async def gold(house: Gateway, lane: str, count: int) -> None:
 
 def places(person: Person) -> list[tuple[int, bool]]:
     """Every place that the chat read, with whether the text said that somebody came before."""
-    blocks = re.split(r"\n(?=[\[>])", person.chat.transcript())
+    blocks = re.split(r"\n(?=[\[>!])", person.chat.transcript())
     found = [(PLACE.search(block), "came before you" in block) for block in blocks]
     return [(int(place[1]), told) for place, told in found if place is not None]
 

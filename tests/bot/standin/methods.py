@@ -124,7 +124,7 @@ class Methods:
         chat = self.api.chats[query]
         if text:
             chat.notices.append(text)
-            chat.story.append(f"    (notice) {text}")
+            chat.story.append(f"! {text}")
         await chat.tell()
         return True
 
