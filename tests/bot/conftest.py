@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,14 @@ async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
 
 
 @contextlib.asynccontextmanager
-async def bot_gateway(folder: Path, database_url: str, api: BotApi, **bot: Any) -> AsyncIterator[Gateway]:
-    """A gateway with the sample catalogue and a bot at the stand-in."""
+async def bot_gateway(
+    folder: Path, database_url: str, api: BotApi, tables: Mapping[str, Any] | None = None, **bot: Any
+) -> AsyncIterator[Gateway]:
+    """A gateway with the sample catalogue and a bot at the stand-in; `tables` are other settings."""
     if not (folder / "workflows").exists():
         shutil.copytree(WORKFLOWS, folder / "workflows")
     table = {"token": TOKEN, "api_url": api.url, "first_credits": 10, "progress_seconds": 0.05, **bot}
-    settings = settings_for(folder, database_url, bot=table)
+    settings = settings_for(folder, database_url, bot=table, **(tables or {}))
     async with gateway(settings) as started:
         yield started
 

@@ -196,3 +196,28 @@ async def test_one_account_in_the_chat_and_over_http(house: Gateway, api: BotApi
     await house.audit()
     ann.chat.story = [one.replace(code, "CODE") for one in ann.chat.story]
     check("link", ann, api)
+
+
+async def test_an_album_that_credits_do_not_cover_is_ordered_in_part_and_kept(
+    tmp_path: Path, database_url: str, simulator: Simulator, api: BotApi
+) -> None:
+    """More than what is queued at once may be: what is accepted is told of, the rest can be ordered later."""
+    tiers = {"regular": {"priority": 100, "jobs_queued_max": 2}}
+    async with bot_gateway(tmp_path / "gate", database_url, api, {"tiers": tiers}) as house:
+        await house.operate("lanes.pause", lane="image")
+        await house.add_server("one", simulator.url, "image", "video")
+        ann = await begin(api)
+        await choose(ann, "Restyle", "Negative")
+        await ann.sees("Now send me")
+        await ann.sends_album([picture((10 * n, 20, 30)) for n in range(4)])
+        await ann.taps("Make it · 4 credits")
+        await ann.sees("2 jobs were ordered; the others could not be, and are kept")
+        await ann.offered("Make it · 2 credits")
+        await ann.sees("too much going on")
+        await house.operate("lanes.resume", lane="image")
+        await ann.gets(2)
+        await ann.taps("Make it · 2 credits")
+        await ann.gets(4)
+        await ann.sees("you have 6")
+        assert len((await house.operate("jobs.list"))["jobs"]) == 4
+        await house.audit()

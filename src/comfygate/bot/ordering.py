@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,24 +21,23 @@ from comfygate.bot.drafting import (
 from comfygate.bot.files import sent_in, taken
 from comfygate.bot.panels import panel, short
 from comfygate.bot.turn import Turn
-from comfygate.domain.errors import IdempotencyKeyReuse, InsufficientCredits
+from comfygate.domain.errors import GateError, IdempotencyKeyReuse, InsufficientCredits, StoreTrouble
 from comfygate.domain.workflow import FileKind, Kind, Order, Parameter, Workflow
 from comfygate.gate import ordering
 from comfygate.store import telegram_orders as orders_store
 from comfygate.store.telegram_orders import Draft, ToldJob
 
-DRAFT_BYTES = 6
-"""Random bytes of a draft's name."""
-
 
 async def menu(turn: Turn) -> None:
     """Begin an order anew."""
-    draft = Draft(_name(), turn.chat_id, turn.user.id)
+    draft = Draft(_name(turn), turn.chat_id, turn.user.id)
     await _present(turn, draft, anew=True)
 
 
-def _name() -> str:
-    return secrets.token_urlsafe(DRAFT_BYTES)
+def _name(turn: Turn) -> str:
+    """What a draft is called that this update begins: the same if it has to be answered once more, so that
+    the buttons that were sent lead to it still."""
+    return f"{turn.update_id:x}"
 
 
 async def _draft(turn: Turn) -> Draft | None:
@@ -74,7 +72,7 @@ async def files_came(turn: Turn, messages: Sequence[Message]) -> None:
     if not found:
         await turn.say(turn.words("order.not_wanted"))
         return
-    draft = await _draft(turn) or Draft(_name(), turn.chat_id, turn.user.id)
+    draft = await _draft(turn) or Draft(_name(turn), turn.chat_id, turn.user.id)
     workflow = _workflow(turn, draft)
     kind = found[0].kind
     if (workflow is None and kind is not FileKind.IMAGE) or (
@@ -221,11 +219,13 @@ async def _place(turn: Turn, draft: Draft) -> None:
         await turn.notice(turn.words.plain("order.stale"))
         return
     told: list[ToldJob] = []
-    refusal: InsufficientCredits | None = None
+    refusal: GateError | None = None
     for number, order in enumerate(orders_of(draft, workflow)):
         try:
             job_id = await _ordered(turn, draft, workflow, order, number)
-        except InsufficientCredits as error:
+        except StoreTrouble:
+            raise
+        except GateError as error:
             refusal = error
             break
         message_id = draft.message_id if number == 0 else None
@@ -237,13 +237,23 @@ async def _place(turn: Turn, draft: Draft) -> None:
         await turn.notice(turn.words.plain("order.placed"))
         for one in told:
             turn.house.teller.follow(one)
-    if refusal is not None and told:
-        await turn.say(turn.words("order.some_placed", n=len(told)))
-        rest = without_first(draft, workflow, len(told))
-        await _present(turn, replace(rest, id=_name(), message_id=None), anew=True)
-    elif refusal is not None:
+    if refusal is not None:
+        await _refused(turn, draft, workflow, len(told), refusal)
+
+
+async def _refused(turn: Turn, draft: Draft, workflow: Workflow, placed: int, refusal: GateError) -> None:
+    """Some of the draft could not be ordered: it is kept, with the reason. Raises `refusal` if that is not
+    missing credits."""
+    short = isinstance(refusal, InsufficientCredits)
+    if placed:
+        rest = without_first(draft, workflow, placed)
+        await turn.say(turn.words("order.some_placed", n=placed))
+        await _present(turn, replace(rest, id=_name(turn), message_id=None), anew=True)
+    elif short:
         await turn.notice(turn.words.plain("order.short"), alert=True)
         await _present(turn, draft)
+    if not short:
+        raise refusal
 
 
 async def _ordered(turn: Turn, draft: Draft, workflow: Workflow, order: Order, number: int) -> str:
@@ -267,5 +277,5 @@ async def once_more(turn: Turn, told: ToldJob) -> None:
         await turn.notice(turn.words.plain("order.stale"))
         return
     await turn.notice()
-    draft = replace(before, id=_name(), state="open", message_id=None, asked="", chat_id=turn.chat_id)
+    draft = replace(before, id=_name(turn), state="open", message_id=None, asked="", chat_id=turn.chat_id)
     await _present(turn, draft, anew=True)
