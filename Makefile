@@ -7,10 +7,10 @@ WORKERS ?= 2
 SECONDS_SINCE = echo "$@ took $$(( $$(date +%s) - $(1) )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos sim check fmt bench reference lock clean
+.PHONY: help install demo serve test chaos bot-kills sim check fmt bench reference lock clean
 
 help: ## Say what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
 		while IFS="$$(printf '\t')" read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
 
 install: $(VENV)/.stamp-run ## Install comfygate into .venv
@@ -33,6 +33,9 @@ REPLICAS ?= 3
 chaos: $(VENV)/.stamp-test ## Kill -9 gateways, simulators, database; audit (JOBS KILLS ENGINE REPLICAS SEED)
 	@$(BIN)/python -m tests.chaos --jobs $(JOBS) --kills $(KILLS) --engine $(ENGINE) --replicas $(REPLICAS) \
 		$(if $(SEED),--seed $(SEED))
+
+bot-kills: $(VENV)/.stamp-test ## Kill -9 the bot's process at every step of a job, before and after it, on both engines
+	KILLS=all $(BIN)/python -m pytest -n $(WORKERS) tests/bot/test_kill.py
 
 sim: $(VENV)/.stamp-test ## Simulate crashes and trouble from seeds (SEEDS=2000, or SEED=17 to replay one)
 	$(BIN)/python -m tests.sim $(if $(STORM),--storm $(STORM)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --workers $(WORKERS))

@@ -46,7 +46,9 @@ async def bot_gateway(
     if not (folder / "workflows").exists():
         shutil.copytree(WORKFLOWS, folder / "workflows")
     table = {"token": TOKEN, "api_url": api.url, "first_credits": 10, "progress_seconds": 0.05, **bot}
-    settings = settings_for(folder, database_url, bot=table, **(tables or {}))
+    given = dict(tables or {})
+    top = {name: given.pop(name) for name in list(given) if not isinstance(given[name], Mapping)}
+    settings = settings_for(folder, database_url, top, bot=table, **given)
     async with gateway(settings) as started:
         yield started
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from comfygate.simulator import Simulator
@@ -11,6 +12,7 @@ from tests.bot.standin.api import BotApi
 from tests.bot.standin.chats import Message
 from tests.bot.standin.people import Person
 from tests.promises.rig import Gateway, picture
+from tests.web.browser import browsing
 
 
 async def begin(api: BotApi, person_id: int = 1001, name: str = "Ann", language: str = "en") -> Person:
@@ -83,9 +85,15 @@ async def test_an_album_in_makes_a_job_of_each(house: Gateway, api: BotApi) -> N
     await ann.sees("3 pictures, one job each")
     await ann.taps("Make it · 3 credits")
     await ann.gets(3)
-    await ann.sees("you have 7")
-    assert sum("credits spent: 1" in one.plain for one in ann.chat.messages) <= 3
+    spent = "credits spent: 1 · you have"
+
+    def all_told() -> bool | None:
+        return sum(spent in one.plain for one in ann.chat.messages) == 3 or None
+
+    await ann.chat.until(all_told, "the end of three jobs")
     await house.audit()
+    # Which balance stands under which of them depends on which was told first.
+    golden("album-in", re.sub(r"you have \d+$", "you have N", ann.chat.outcome(), flags=re.MULTILINE))
     assert api.breaches == []
 
 
@@ -198,6 +206,30 @@ async def test_one_account_in_the_chat_and_over_http(house: Gateway, api: BotApi
     check("link", ann, api)
 
 
+async def test_a_link_to_the_web_signs_in_once(
+    tmp_path: Path, database_url: str, simulator: Simulator, api: BotApi
+) -> None:
+    top = {"public_url": "https://gate.example.org/shop", "root_path": "/shop"}
+    async with bot_gateway(tmp_path / "gate", database_url, api, top) as house:
+        ann = await begin(api)
+        await ann.sees("What shall I make")
+        await ann.sends("/web")
+        told = await ann.sees("Sign in on the web")
+        (link,) = re.findall(r'href="([^"]+)"', told.text)
+        assert link.startswith("https://gate.example.org/shop/sign-in#")
+        async with browsing(house.house.url) as browser:
+            signed_in = await browser.sign_in(link)
+            assert signed_in["account"]["name"] == "tg-1001"
+            await browser.ask("POST", "/gate/v1/session", status=404, json={"code": link.partition("#")[2]})
+        check("web", ann, api)
+
+
+async def test_without_a_public_address_there_is_no_web(house: Gateway, api: BotApi) -> None:
+    ann = await begin(api)
+    await ann.sends("/web")
+    await ann.sees("no pages on the web")
+
+
 async def test_an_album_that_credits_do_not_cover_is_ordered_in_part_and_kept(
     tmp_path: Path, database_url: str, simulator: Simulator, api: BotApi
 ) -> None:
@@ -221,3 +253,26 @@ async def test_an_album_that_credits_do_not_cover_is_ordered_in_part_and_kept(
         await ann.sees("you have 6")
         assert len((await house.operate("jobs.list"))["jobs"]) == 4
         await house.audit()
+
+
+async def test_in_a_group_each_orders_alone_and_balances_stay_private(house: Gateway, api: BotApi) -> None:
+    ann, ben = await begin(api), await begin(api, 1002, "Ben")
+    group = api.group(-500)
+    await ann.sends("/menu@another_bot", chat=group)
+    await ann.sends("hello everybody", chat=group)
+    await ann.sends("/menu", chat=group)
+    menu = await group.until(lambda: next(iter(group.messages), None), "the menu")
+    assert len(group.messages) == 1
+    # Ann's buttons are hers: Ben's press changes nothing, whatever he presses.
+    restyle = next(one for row in menu.buttons for one in row if "Restyle" in one["text"])["callback_data"]
+    await ben.presses(restyle, menu, chat=group)
+    await group.until(lambda: group.notices or None, "a notice")
+    assert "Restyle · from free" in str(menu.buttons)
+    await ann.presses(restyle, menu, chat=group)
+    await group.until(lambda: "Which style?" in menu.plain or None, "the styles")
+    for command in ("/balance", "/link", "/web"):
+        count = len(group.messages)
+        await ben.sends(command, chat=group)
+        last = await group.until(lambda count=count: group.messages[count:] or None, "an answer")  # type: ignore[misc]
+        assert last[0].plain == "Ask me that in our private chat."
+    assert (await house.operate("jobs.list"))["jobs"] == []

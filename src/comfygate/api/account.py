@@ -37,14 +37,7 @@ ROW_MAX = 2**63 - 1
 )
 async def get_account(account: TheAccount) -> Response:
     """Your account: tier, available and held credits."""
-    body = AccountBody(
-        id=account.id,
-        name=account.name,
-        tier=account.tier,
-        available=account.balance.available,
-        held=account.balance.held,
-    )
-    return JSONResponse(body.model_dump(mode="json"))
+    return JSONResponse(AccountBody.of(account).model_dump(mode="json"))
 
 
 @router.get(

@@ -73,6 +73,7 @@ ROUTES: Final = (
     Route("POST", "/accounts", "accounts.add"),
     Route("POST", "/imports", "accounts.import"),
     Route("POST", "/accounts/{account}/keys", "keys.add"),
+    Route("POST", "/accounts/{account}/sign-in-codes", "accounts.sign_in"),
     Route("POST", "/accounts/{account}/tier", "accounts.tier"),
     Route("POST", "/accounts/{account}/credits", "credits.grant"),
     Route("GET", "/accounts/{account}/entries", "ledger.show"),

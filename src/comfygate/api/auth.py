@@ -1,16 +1,19 @@
-"""Who is asking: an API key in the Authorization header, or for bytes alone a signed address."""
+"""Who is asking: an API key in the Authorization header, a browser's session, or for bytes alone a signed
+address."""
 
 from __future__ import annotations
 
 import time
-from typing import Annotated
+from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 from fastapi import Query, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import Request
 
-from comfygate.api.face import TheFace
+from comfygate.api.face import Face, TheFace
 from comfygate.domain.errors import Forbidden, Unauthorized
-from comfygate.gate import accounts
+from comfygate.gate import accounts, signing_in
 from comfygate.gate.rows import AccountRow
 
 _bearer = HTTPBearer(
@@ -19,11 +22,37 @@ _bearer = HTTPBearer(
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
-async def account_of(face: TheFace, credentials: Credentials) -> AccountRow:
-    """The account whose key came along. Raises Unauthorized, and Forbidden when it is disabled."""
-    if credentials is None or not credentials.credentials:
+SESSION_COOKIE: Final = "comfygate_session"
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def account_of(request: Request, face: TheFace, credentials: Credentials) -> AccountRow:
+    """The account whose key, or else whose session, came along.
+
+    Raises Unauthorized, and Forbidden when it is disabled or a session's request came from another site.
+    """
+    if credentials is not None and credentials.credentials:
+        return await accounts.authenticate(face.ctx, credentials.credentials)
+    token = request.cookies.get(SESSION_COOKIE)
+    if not token:
         raise Unauthorized("an API key is needed: send it as 'Authorization: Bearer KEY'")
-    return await accounts.authenticate(face.ctx, credentials.credentials)
+    if request.method not in _SAFE:
+        if "sec-fetch-site" not in request.headers and "origin" not in request.headers:
+            raise Forbidden("with a session, changes are made from a page of this service; use an API key")
+        from_own_page(request, face)
+    return await signing_in.account_of(face.ctx, token)
+
+
+def from_own_page(request: Request, face: Face) -> None:
+    """Let nobody through whom a browser sends here from another site's page (W3C Fetch Metadata; older
+    browsers say the page's origin). Raises Forbidden."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is not None:
+        own = site == "same-origin"
+    else:
+        own = origin is None or urlsplit(origin).netloc == urlsplit(face.base_url(request)).netloc
+    if not own:
+        raise Forbidden("this was asked from a page of another site; open a page of this service")
 
 
 TheAccount = Annotated[AccountRow, Security(account_of)]
@@ -31,6 +60,7 @@ TheAccount = Annotated[AccountRow, Security(account_of)]
 
 async def reader_of(
     id: str,  # noqa: A002 - the contract's name of the path parameter
+    request: Request,
     face: TheFace,
     credentials: Credentials,
     expires: Annotated[
@@ -50,7 +80,7 @@ async def reader_of(
                 "this address has ended or was not signed here; get the asset again for a fresh one"
             )
         return None
-    return (await account_of(face, credentials)).id
+    return (await account_of(request, face, credentials)).id
 
 
 TheReader = Annotated[str | None, Security(reader_of)]

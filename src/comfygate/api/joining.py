@@ -76,15 +76,5 @@ async def link_account(request: Request, face: TheFace, account: TheAccount) -> 
     then on, and your key opens it. It cannot be undone."""
     given = checked(LinkBody, await read_object(request, bytes_max=BODY_BYTES_MAX))
     done = await joining.join(face.ctx, account.id, given.code)
-    joined = done.account
-    body = LinkedBody(
-        account=AccountBody(
-            id=joined.id,
-            name=joined.name,
-            tier=joined.tier,
-            available=joined.balance.available,
-            held=joined.balance.held,
-        ),
-        moved=done.moved,
-    )
+    body = LinkedBody(account=AccountBody.of(done.account), moved=done.moved)
     return JSONResponse(body.model_dump(mode="json"))

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Match
 
-from comfygate.api import account, admin, assets, events, jobs, joining, redeem, workflows
+from comfygate.api import account, admin, assets, events, jobs, joining, redeem, session, workflows
 from comfygate.api.docs_page import CONTENT_POLICY, docs_page
 from comfygate.api.errors import failure, on_gate_error, on_http_error, on_invalid
 from comfygate.api.face import Face
@@ -54,6 +54,7 @@ def create_api(
         account.router,
         redeem.router,
         joining.router,
+        session.router,
     ]
     routers.append(pages)
     if admin_key is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field
+
+from comfygate.gate.rows import AccountRow
 
 Status = Literal["queued", "running", "succeeded", "canceling", "canceled", "failed", "expired"]
 OutputType = Literal["image", "video", "audio", "text", "file", "latent"]
@@ -194,6 +196,17 @@ class AccountBody(BaseModel):
     tier: str
     available: int
     held: int
+
+    @classmethod
+    def of(cls, account: AccountRow) -> Self:
+        """As the account reads itself."""
+        return cls(
+            id=account.id,
+            name=account.name,
+            tier=account.tier,
+            available=account.balance.available,
+            held=account.balance.held,
+        )
 
 
 class EntryBody(BaseModel):

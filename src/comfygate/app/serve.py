@@ -32,6 +32,7 @@ from comfygate.gate.files import UrlSigner
 from comfygate.gate.service import Service
 from comfygate.settings import Settings
 from comfygate.version import VERSION
+from comfygate.web import pages
 
 CONTROL_HOST: Final = "127.0.0.1"
 TOKEN_BYTES: Final = 32
@@ -95,6 +96,7 @@ def _api(
         admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
     )
     add_webhook(api, settings, service.ctx)
+    api.include_router(pages.router)
     return listening(api, sock, lambda: end_streams(api))
 
 

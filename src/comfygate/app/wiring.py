@@ -98,6 +98,7 @@ def rules_of(settings: Settings) -> Rules:
         results_seconds=settings.retention.results_seconds,
         uploads_seconds=settings.retention.uploads_seconds,
         code_seconds=settings.code_seconds,
+        session_seconds=settings.session_seconds,
     )
 
 

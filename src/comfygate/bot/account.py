@@ -10,7 +10,7 @@ from comfygate.bot.turn import House, Turn
 from comfygate.bot.words import LANGUAGES, Html, Words, language_for
 from comfygate.domain.credits import MOVES, Side
 from comfygate.domain.errors import Conflict
-from comfygate.gate import accounts, joining, purse
+from comfygate.gate import accounts, joining, purse, signing_in
 from comfygate.store import telegram_users as users_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import EntryRow
@@ -132,6 +132,20 @@ async def link(turn: Turn, code: str) -> None:
     else:
         done = await joining.join(ctx, turn.owner.id, code[:100])
         await turn.say(words("link.joined", name=done.account.name, n=done.account.balance.available))
+
+
+async def web(turn: Turn) -> None:
+    """An address that signs in to the web, once."""
+    words, house = turn.words, turn.house
+    if not turn.private:
+        await turn.say(words("balance.private"))
+    elif not house.rules.web_url:
+        await turn.say(words("web.none"))
+    else:
+        made = await signing_in.make_code(house.ctx, turn.owner.id)
+        minutes = round((made.expires_at_ms - house.ctx.now_ms()) / 60_000)
+        address = Html(signing_in.link_of(house.rules.web_url, made))
+        await turn.say(words("web.link", address=address, n=minutes))
 
 
 async def language(turn: Turn) -> None:

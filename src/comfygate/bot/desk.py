@@ -41,6 +41,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "help": _plain(account.help_),
     "language": _plain(account.language),
     "link": account.link,
+    "web": _plain(account.web),
     "topup": _plain(shop.packs),
     "redeem": shop.redeem,
     "checkin": _plain(shop.check_in),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
+
+WEBHOOK_PATH: Final = "/telegram/webhook"
+"""Where Telegram calls, below the public address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +41,17 @@ class BotRules:
     progress_seconds: float = 3.0
     draft_seconds: int = 7 * 86_400
     webhook_url: str = ""
+    web_url: str = ""
+    """Where the service's pages are; '' where it has no public address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The bot's own account at Telegram. `secret` is what Telegram says with its calls."""
+
+    token: str
+    api_url: str = ""
+    secret: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Account(api_url={self.api_url!r})"

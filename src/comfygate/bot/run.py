@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -25,14 +24,13 @@ from comfygate.bot.desk import COMMANDS, Desk
 from comfygate.bot.inbox import WANTED, Answering, Intake, poll
 from comfygate.bot.limits import Limits
 from comfygate.bot.pacer import Pacer, pacing
-from comfygate.bot.rules import BotRules
+from comfygate.bot.rules import WEBHOOK_PATH, Account, BotRules
 from comfygate.bot.shop import refunds
 from comfygate.bot.teller import Teller
 from comfygate.bot.turn import House
 from comfygate.bot.words import LANGUAGES, Words
 from comfygate.domain.errors import SettingsError, StoreTrouble
 from comfygate.gate.context import Context
-from comfygate.store import joining as joining_store
 from comfygate.store import leases as leases_store
 from comfygate.store import telegram_inbox as inbox_store
 from comfygate.store import telegram_orders as orders_store
@@ -44,21 +42,8 @@ WAIT_SECONDS: Final = 5.0
 PRUNE_SECONDS: Final = 600.0
 KEPT_MS: Final = 7 * 86_400_000
 """How long it is remembered which updates came and what was sent; Telegram keeps updates for a day."""
-WEBHOOK_PATH: Final = "/telegram/webhook"
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """The bot's own account at Telegram. `secret` is what Telegram says with its calls."""
-
-    token: str
-    api_url: str = ""
-    secret: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Account(api_url={self.api_url!r})"
 
 
 def make_bot(account: Account) -> Bot:
@@ -178,18 +163,5 @@ class BotService:
         while True:
             now_ms = self._ctx.now_ms()
             await self._ctx.store.run(inbox_store.prune, now_ms - KEPT_MS)
-            await self._ctx.store.run(joining_store.prune_codes, now_ms - KEPT_MS)
             await self._ctx.store.run(orders_store.prune_drafts, now_ms - self._rules.draft_seconds * 1000)
             await asyncio.sleep(PRUNE_SECONDS)
-
-
-@contextlib.asynccontextmanager
-async def running_bot(ctx: Context, rules: BotRules, account: Account) -> AsyncIterator[BotService]:
-    """Run the bot for the length of the block."""
-    service = BotService(ctx, rules, account)
-    task = asyncio.create_task(service.run(), name="telegram bot")
-    try:
-        yield service
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -9,6 +9,7 @@ import typer
 from comfygate.cli.exit_codes import Exit
 from comfygate.cli.output import hint, local_time, print_json, say, table
 from comfygate.cli.shared_options import AsJson, ask, example
+from comfygate.settings import load_settings
 
 accounts = typer.Typer(help="Who may submit jobs.")
 keys = typer.Typer(help="API keys of accounts.")
@@ -79,6 +80,20 @@ def accounts_tier(
         print_json(answer)
     else:
         say(f"{answer['name']} is {answer['tier']}.")
+
+
+@accounts.command("sign-in", epilog=example("comfygate accounts sign-in ann"))
+def accounts_sign_in(ctx: typer.Context, account: Account, as_json: AsJson = False) -> None:
+    """Make an address that signs in to the web as an account, once. It is printed this once."""
+    answer = ask(ctx, "accounts.sign_in", account=account)
+    settings = load_settings()
+    base = settings.public_base or f"http://{settings.host}:{settings.port}{settings.root_path}"
+    url = f"{base}/sign-in#{answer['code']}"
+    if as_json:
+        print_json({"url": url, "expires_at_ms": answer["expires_at_ms"]})
+        return
+    say(url)
+    hint(f"Good once, until {local_time(answer['expires_at_ms'])}; it signs in as {answer['name']}.")
 
 
 @keys.command("add", epilog=example("comfygate keys add ann"))

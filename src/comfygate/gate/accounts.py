@@ -99,10 +99,15 @@ async def authenticate(ctx: Context, api_key: str) -> AccountRow:
     account = await ctx.store.read(accounts_store.account_of_key, digest_of(api_key))
     if account is None:
         raise Unauthorized("this API key is not valid")
+    admit(ctx, account)
+    return account
+
+
+def admit(ctx: Context, account: AccountRow) -> None:
+    """Let a known account's request in. Raises Forbidden when it is disabled, and RateLimited."""
     if account.disabled_at_ms is not None:
         raise Forbidden("this account is disabled")
     _keep_pace(ctx, account)
-    return account
 
 
 def _keep_pace(ctx: Context, account: AccountRow) -> None:

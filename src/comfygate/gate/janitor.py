@@ -9,7 +9,7 @@ import structlog
 
 from comfygate.gate.context import OUTBOX, Context
 from comfygate.store import assets as assets_store
-from comfygate.store import etas, fit, reviews, run_times, screening
+from comfygate.store import etas, fit, joining, reviews, run_times, screening, sessions
 from comfygate.store import jobs as jobs_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.engine import Connection
@@ -30,6 +30,8 @@ RUN_TIMES_KEEP_SECONDS = 90 * 86_400
 """How long it is remembered what a workflow usually takes, once it is no longer used."""
 SCORES_KEEP_SECONDS = 90 * 86_400
 """How long it is remembered what bytes scored."""
+CODES_KEEP_SECONDS = 7 * 86_400
+"""How long it is remembered that a one-time code was used or ran out."""
 ETAS_KEEP_SECONDS = 30 * 86_400
 """How long it is remembered what a job was told, and how far off that was."""
 
@@ -95,6 +97,8 @@ def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None
     fit.forget_old_misfits(conn, now_ms - MISFITS_KEEP_SECONDS * 1000)
     run_times.forget_runs(conn, now_ms - RUN_TIMES_KEEP_SECONDS * 1000)
     screening.forget_scores(conn, now_ms - SCORES_KEEP_SECONDS * 1000)
+    joining.prune_codes(conn, now_ms - CODES_KEEP_SECONDS * 1000)
+    sessions.prune(conn, now_ms)
     etas.forget_etas(conn, now_ms - ETAS_KEEP_SECONDS * 1000)
 
 

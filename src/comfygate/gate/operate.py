@@ -13,7 +13,7 @@ from typing import Any
 from comfygate.comfy.address import ServerAddress
 from comfygate.domain.credits import WORDS
 from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
-from comfygate.gate import accounts, audit, retry, submit, views
+from comfygate.gate import accounts, audit, retry, signing_in, submit, views
 from comfygate.gate.audit import audit_list
 from comfygate.gate.context import SERVERS, Context
 from comfygate.gate.eta_report import eta_report
@@ -91,6 +91,13 @@ async def keys_add(ctx: Context, account: str) -> Json:
     """One more key for an account."""
     made = await accounts.add_key(ctx, account)
     return {"id": made.account.id, "name": made.account.name, "api_key": made.api_key}
+
+
+async def accounts_sign_in(ctx: Context, account: str) -> Json:
+    """A one-time code that signs in to the web as an account; it is in this answer and nowhere else."""
+    found = await accounts.get_account(ctx, account)
+    made = await signing_in.make_code(ctx, found.id)
+    return {"name": found.name, "code": made.code, "expires_at_ms": made.expires_at_ms}
 
 
 async def credits_grant(
@@ -199,6 +206,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "accounts.add": accounts_add,
     "accounts.import": accounts_import,
     "accounts.list": accounts_list,
+    "accounts.sign_in": accounts_sign_in,
     "accounts.tier": accounts_tier,
     "audit.list": audit_list,
     "codes.list": codes_list,
@@ -237,8 +245,8 @@ OPERATIONS: Mapping[str, Operation] = {
 
 CHANGING = frozenset(
     {
-        "accounts.add", "accounts.import", "accounts.tier", "codes.make", "codes.revoke", "credits.grant",
-        "jobs.cancel", "jobs.retry", "keys.add", "payments.refund",
+        "accounts.add", "accounts.import", "accounts.sign_in", "accounts.tier", "codes.make", "codes.revoke",
+        "credits.grant", "jobs.cancel", "jobs.retry", "keys.add", "payments.refund",
         "lanes.pause", "lanes.resume", "review.forgive", "review.reject", "review.release", "servers.add",
         "servers.drain", "servers.remove", "servers.resume",
     }

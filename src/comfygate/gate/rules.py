@@ -70,6 +70,7 @@ class Rules:
     results_seconds: int = 7 * 86_400
     uploads_seconds: int = 7 * 86_400
     code_seconds: int = 600
+    session_seconds: int = 14 * 86_400
 
     @property
     def overtakes_max(self) -> Mapping[str, int]:

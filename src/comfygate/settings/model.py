@@ -309,6 +309,13 @@ class Settings(BaseSettings):
         url = self.sqlalchemy_url()
         return url if url.startswith("sqlite") else _without_password(urlsplit(url))
 
+    @property
+    def public_base(self) -> str:
+        """The address that clients use, with the path prefix once; '' where it is taken from each request."""
+        if not self.public_url or self.public_url.endswith(self.root_path):
+            return self.public_url
+        return self.public_url + self.root_path
+
     def _under_base(self, path: Path) -> Path:
         return (self.base_path / path.expanduser()).absolute()
 

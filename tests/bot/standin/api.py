@@ -28,9 +28,14 @@ class Held:
 
     method: str
     after_effect: bool
+    saying: str = ""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: bool = False
+
+    def wants(self, method: str, said: str) -> bool:
+        """Whether it is this call that is to be stopped."""
+        return self.method == method and self.saying in said and not self.arrived.is_set()
 
     async def reached(self) -> None:
         async with asyncio.timeout(30):
@@ -114,9 +119,9 @@ class BotApi:
         """Let the next such call fail: with a refusal; `close`, before any effect; `swallow`, after it."""
         self._failures.append((method, chat, what))
 
-    def hold(self, method: str, *, after_effect: bool) -> Held:
-        """Stop the next such call until it is released."""
-        held = Held(method, after_effect)
+    def hold(self, method: str, *, after_effect: bool, saying: str = "") -> Held:
+        """Stop the next such call, whose text says this, until it is released."""
+        held = Held(method, after_effect, saying)
         self._held.append(held)
         return held
 
@@ -173,7 +178,8 @@ class BotApi:
         given = await _parameters(request)
         chat = int(given["chat_id"]) if "chat_id" in given else None
         failure = self._failure(name, chat)
-        held = next((one for one in self._held if one.method == name and not one.arrived.is_set()), None)
+        said = str(given.get("text", ""))
+        held = next((one for one in self._held if one.wants(name, said)), None)
         if held is not None and not held.after_effect:
             await _stop(held)
             if held.dropped:

@@ -102,5 +102,16 @@ class Chat:
         for row in message.buttons:
             self.story.append("    " + " ".join(f"[{button['text']}]" for button in row))
 
+    def outcome(self) -> str:
+        """What the chat reads at last, message by message, in the order of what they read: for jobs side by
+        side, whose messages come in any order."""
+        shown = []
+        for message in self.messages:
+            if not message.deleted:
+                one = Chat(self.id)
+                one.came(message)
+                shown.append("\n".join(one.story).partition("] ")[2])
+        return "\n".join(sorted(shown)) + "\n"
+
     def transcript(self) -> str:
         return "\n".join(self.story) + "\n"
