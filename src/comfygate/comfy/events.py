@@ -56,6 +56,14 @@ class Unreachable:
 
 
 @dataclass(frozen=True, slots=True)
+class OffServer:
+    """The prompt ended well and the server works on it no more; what it made is in history, or soon will be.
+
+    Comes at most once, before Finished, and only where the socket said so.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """End: the server's record, whatever its status."""
 
@@ -69,4 +77,4 @@ class Vanished:
     """
 
 
-Event = Started | NodeProgress | PreviewImage | NodeOutput | Unreachable | Finished | Vanished
+Event = Started | NodeProgress | PreviewImage | NodeOutput | Unreachable | OffServer | Finished | Vanished

@@ -22,13 +22,14 @@ from comfygate.comfy.events import (
     Finished,
     NodeOutput,
     NodeProgress,
+    OffServer,
     PreviewImage,
     Started,
     Unreachable,
     Vanished,
 )
 from comfygate.comfy.feed import Feed
-from comfygate.comfy.frames import Executed, Executing, Preview, PromptFrame, SocketLost
+from comfygate.comfy.frames import Executed, Executing, ExecutionEnded, Preview, PromptFrame, SocketLost
 from comfygate.comfy.progress import ProgressTracker
 from comfygate.comfy.wire import HistoryRecord, Located
 
@@ -37,6 +38,7 @@ __all__ = [
     "Finished",
     "NodeOutput",
     "NodeProgress",
+    "OffServer",
     "PreviewImage",
     "Started",
     "Unreachable",
@@ -101,6 +103,7 @@ class _Watcher:
         self._progress = ProgressTracker(graph)
         self._clock = asyncio.get_running_loop().time
         self._started = False
+        self._ended_well = False
         self._heard_since_look = False
         self._unknown_since: float | None = None
         self._unreachable_since: float | None = None
@@ -122,6 +125,8 @@ class _Watcher:
                     yield event
                 if self._clock() < next_look:
                     continue
+            elif self._ended_well and isinstance(item, Executing):
+                yield OffServer()
             async for event in self._look():
                 yield event
                 if isinstance(event, Finished | Vanished):
@@ -145,6 +150,8 @@ class _Watcher:
         match item:
             case Preview():
                 yield PreviewImage(item.node, item.content_type, item.data)
+            case ExecutionEnded():
+                self._ended_well = item.how == "success"
             case Executed() if item.outputs:
                 yield NodeOutput(item.node, item.outputs)
             case _:

@@ -174,15 +174,16 @@ def _quarantined(health: Health, reason: str, now_ms: int, limits: HealthLimits)
     )
 
 
-def slots_open(health: Health, slots: int, running: int) -> int:
-    """How many more jobs the server may take now, given how many of ours run there."""
+def slots_open(health: Health, slots: int, running: int, behind: int = 0) -> int:
+    """How many more jobs the server may take now, given how many of ours run there, and how many have left it
+    and are not judged yet: a trial is one job at a time, to its end."""
     if not health.answers:
         return 0
     match health.state:
         case ServerState.UP:
             return max(slots - running, 0)
         case ServerState.SUSPECT:
-            return 1 if running == 0 else 0
+            return 1 if running + behind == 0 else 0
         case ServerState.DOWN | ServerState.DRAINING | ServerState.QUARANTINED:
             return 0
         case _:

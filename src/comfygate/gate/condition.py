@@ -44,9 +44,10 @@ class Condition:
     def quarantined_until_at_ms(self) -> int | None:
         return self._health.quarantined_until_at_ms
 
-    def open_slots(self, running: int) -> int:
-        """How many more jobs the server may be given."""
-        return slots_open(self._health, self._server.slots, running)
+    def open_slots(self, running: int, behind: int) -> int:
+        """How many more jobs the server may be given, while so many run there and so many have left it and are
+        not judged yet."""
+        return slots_open(self._health, self._server.slots, running, behind)
 
     def see(self, evidence: Evidence) -> bool:
         """Take evidence in; whether the state changed."""

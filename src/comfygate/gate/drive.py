@@ -29,6 +29,7 @@ from comfygate.comfy.watch import (
     Finished,
     NodeOutput,
     NodeProgress,
+    OffServer,
     PreviewImage,
     Started,
     Unreachable,
@@ -65,11 +66,13 @@ async def drive(
     *,
     trouble: Callable[[str], None],
     stuck: Callable[[str], None],
+    left: Callable[[], None] = lambda: None,
 ) -> Outcome | None:
     """Bring an attempt to its outcome and settle it. Cancelling this task leaves the attempt for adoption.
 
     `trouble` hears, before the job is settled, that the server could not be reached to take it; `stuck`, that
-    a prompt cannot be got off it. Gives the outcome; None when the attempt was no longer ours.
+    a prompt cannot be got off it; `left`, that a prompt ended well and the server may get the next while its
+    outputs are fetched. Gives the outcome; None when the attempt was no longer ours.
     """
     job_id = attempt.fence.job_id
     # A fresh one for each attempt: an earlier one of the job may still be ending.
@@ -85,6 +88,7 @@ async def drive(
         cancel,
         trouble,
         stuck,
+        left,
         log.bind(server=link.name, lane=attempt.lane),
     )
     try:
@@ -113,7 +117,12 @@ async def _outcome(run: Run) -> Outcome:
                 return early
             canceler = asyncio.create_task(_cancel_when_asked(run))
             stack.push_async_callback(_ended, canceler)
-            return await _followed(run, feed, stack)
+            stack.push_async_callback(_unmarked, run)
+            outcome = await _followed(run, feed, stack)
+            if run.marking is not None:
+                # That it ran is told before how it ended.
+                await run.marking
+            return outcome
     except NoLongerOurs:
         raise
     except ProtocolError as error:
@@ -132,6 +141,11 @@ async def _ended(task: asyncio.Task[Any]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def _unmarked(run: Run) -> None:
+    if run.marking is not None:
+        await _ended(run.marking)
+
+
 async def _followed(run: Run, feed: Feed, stack: AsyncExitStack) -> Outcome:
     """Follow the prompt to its end, unless it hangs before."""
     run.sign_of_life()
@@ -147,7 +161,6 @@ async def _followed(run: Run, feed: Feed, stack: AsyncExitStack) -> Outcome:
 
 async def _follow(run: Run, feed: Feed) -> Outcome:
     """Pass on what happens until the server says how it ended, and fetch what was made."""
-    job_id = run.attempt.fence.job_id
     previews = Previews(run)
     events = watch(
         run.link.client,
@@ -160,28 +173,39 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
     )
     async with aclosing(previews), aclosing(events):
         async for event in events:
-            if not isinstance(event, Unreachable | Finished | Vanished):
-                run.sign_of_life()
             match event:
-                case Started():
-                    run.is_running = True
-                    await _mark_started(run)
-                case NodeProgress():
-                    run.ctx.live.publish(job_id, _progress(event))
-                case PreviewImage():
-                    previews.offer(event)
-                case Unreachable(since_seconds=since) if since > run.ctx.rules.lost_after_seconds:
-                    run.give_up()
-                    return Lost(f"the server stayed out of reach for {since:.0f} s")
                 case Finished(record=record):
                     run.is_running = False
+                    if record.status == "success":
+                        run.left()
                     await previews.aclose()
                     return await _conclude(run, record)
                 case Vanished():
                     return _or_dropped(run, Lost("the server no longer knows the prompt"))
-                case NodeOutput() | Unreachable():
-                    continue
+                case Unreachable(since_seconds=since):
+                    if since > run.ctx.rules.lost_after_seconds:
+                        run.give_up()
+                        return Lost(f"the server stayed out of reach for {since:.0f} s")
+                case OffServer():
+                    run.left()
+                case _:
+                    run.sign_of_life()
+                    _pass_on(run, event, previews)
     raise AssertionError("unreachable: a watch ends with Finished or Vanished")
+
+
+def _pass_on(run: Run, event: Started | NodeProgress | PreviewImage | NodeOutput, previews: Previews) -> None:
+    match event:
+        case Started():
+            run.is_running = True
+            # Beside what follows: a short job is over before this is written.
+            run.marking = asyncio.create_task(_mark_started(run))
+        case NodeProgress():
+            run.ctx.live.publish(run.attempt.fence.job_id, _progress(event))
+        case PreviewImage():
+            previews.offer(event)
+        case NodeOutput():
+            return
 
 
 def _or_dropped(run: Run, outcome: Outcome) -> Outcome:

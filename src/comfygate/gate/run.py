@@ -58,6 +58,8 @@ class Run:
     cancel: asyncio.Event
     trouble: Callable[[str], None]
     stuck: Callable[[str], None]
+    left: Callable[[], None]
+    """Told, once or not at all, that the prompt has left the server and what it made is being fetched."""
     log: structlog.typing.FilteringBoundLogger
     dropped: Mapping[str, Any] = field(default_factory=dict)
     kept: list[NewOutput] = field(default_factory=list)
@@ -69,6 +71,8 @@ class Run:
     is_running: bool = False
     """Whether ComfyUI is known to work on it now: before that, and while its outputs are fetched, it cannot
     hang."""
+    marking: asyncio.Task[None] | None = None
+    """Writes down that ComfyUI began, beside everything else."""
     staged: Staged | None = None
     in_doubt: bool = False
     """Whether a prompt may be on the server although no answer said so."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -27,6 +26,7 @@ from comfygate.domain.job import Failed, Outcome, Succeeded
 from comfygate.gate.condition import Condition
 from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.drive import drive
+from comfygate.gate.driving import BEHIND_MAX, Driving
 from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
 from comfygate.store import fit as fit_store
@@ -63,8 +63,7 @@ class ServerLoop:
         self.server = server
         self._link = link
         self._bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in server.lanes))
-        self._running: dict[int, asyncio.Task[Outcome | None]] = {}
-        self._attempts: dict[int, ClaimedAttempt] = {}
+        self._driving = Driving()
         self._inherited = tuple(inherited)
         self._forgetting: set[asyncio.Task[None]] = set()
         self._adopt_at = 0.0
@@ -91,7 +90,7 @@ class ServerLoop:
         try:
             await asyncio.gather(*tasks)
         finally:
-            tasks += [*self._running.values(), *self._forgetting]  # type: ignore[list-item]  # any tasks
+            tasks += [*self._driving.tasks.values(), *self._forgetting]  # type: ignore[list-item]  # any tasks
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -101,13 +100,13 @@ class ServerLoop:
 
     def left_open(self) -> list[ClaimedAttempt]:
         """After `run` was cancelled: the attempts that the loop in its place must adopt."""
-        return [replace(attempt, adopted=True) for attempt in self._attempts.values()]
+        return self._driving.left_open()
 
     async def drained(self) -> None:
         """Claim nothing more, and return when the last running attempt has settled."""
         self._stopping = True
-        while self._running:
-            await asyncio.wait(list(self._running.values()))
+        while self._driving.tasks:
+            await asyncio.wait(list(self._driving.tasks.values()))
             # Lets the tasks' done callbacks take them off the list.
             await asyncio.sleep(0)
         await asyncio.gather(*self._forgetting, return_exceptions=True)
@@ -208,7 +207,10 @@ class ServerLoop:
             await heard(self._bell, rules.warm_wait_seconds if left else rules.dispatch_poll_seconds)
 
     def _may_claim(self) -> bool:
-        return not self._stopping and self._condition.open_slots(len(self._running)) > 0
+        driving = self._driving
+        if self._stopping or driving.behind >= BEHIND_MAX:
+            return False
+        return self._condition.open_slots(len(driving.held), driving.behind) > 0
 
     async def _adopt(self) -> None:
         """Take over the server's open attempts that this process does not drive: with the server come its
@@ -227,7 +229,7 @@ class ServerLoop:
             lease_ms=ctx.lease_ms,
             now_ms=ctx.now_ms(),
             under_lease=lease_name(self.server.name),
-            driven=[attempt.prompt_id for attempt in self._attempts.values()],
+            driven=self._driving.prompts,
         )
         for orphan in orphans:
             self._start(orphan)
@@ -267,10 +269,12 @@ class ServerLoop:
 
     async def _claim_one(self) -> bool:
         ctx = self._ctx
-        free = min(set(range(self.server.slots)) - self._running.keys() - self._elsewhere, default=None)
+        driving = self._driving
+        free = min(set(range(self.server.slots)) - driving.held - self._elsewhere, default=None)
         if free is None:
             self._elsewhere = set()
             return False
+        left = driving.left
         try:
             attempt = await ctx.store.run(
                 attempts_store.claim,
@@ -281,6 +285,7 @@ class ServerLoop:
                 now_ms=ctx.now_ms(),
                 under_lease=lease_name(self.server.name),
                 taste=self._taste_now(),
+                left=left,
             )
         except Conflict:
             # Another attempt has the slot; perhaps not the next one.
@@ -288,6 +293,7 @@ class ServerLoop:
             return free in self._elsewhere
         if attempt is None:
             return False
+        driving.written(left)
         self._condition.status.warm = attempt.models or self._condition.status.warm
         ctx.bells.ring(OUTBOX)
         self._start(attempt)
@@ -316,9 +322,8 @@ class ServerLoop:
 
     def _start(self, attempt: ClaimedAttempt) -> None:
         task = asyncio.create_task(self._drive(attempt), name=f"attempt {attempt.fence.job_id}")
-        self._running[attempt.slot] = task
-        self._attempts[attempt.slot] = attempt
-        self._condition.status.running = len(self._running)
+        self._driving.begin(attempt, task)
+        self._condition.status.running = len(self._driving.held)
         task.add_done_callback(lambda done: self._finished(attempt, done))
 
     async def _drive(self, attempt: ClaimedAttempt) -> Outcome | None:
@@ -334,7 +339,14 @@ class ServerLoop:
             attempt,
             trouble=self._trouble,
             stuck=lambda reason: self._see(Stuck(reason)),
+            left=lambda: self._left(attempt),
         )
+
+    def _left(self, attempt: ClaimedAttempt) -> None:
+        """The prompt ended well: the server may get the next one while what this one made is fetched."""
+        if self._driving.leave(attempt):
+            self._condition.status.running = len(self._driving.held)
+            self._bell.set()
 
     async def _forget(self, prompt_id: str) -> None:
         """Delete our own entry from the server's history, beside the next job."""
@@ -344,13 +356,10 @@ class ServerLoop:
             self._log.info("history.not_deleted", error=str(error))
 
     def _finished(self, attempt: ClaimedAttempt, done: asyncio.Task[Outcome | None]) -> None:
-        if self._running.get(attempt.slot) is done:
-            del self._running[attempt.slot]
-        self._condition.status.running = len(self._running)
+        self._driving.end(attempt, done, over=not done.cancelled())
+        self._condition.status.running = len(self._driving.held)
         if done.cancelled():
             return
-        if self._attempts.get(attempt.slot) is attempt:
-            del self._attempts[attempt.slot]
         self._bell.set()
         if (error := done.exception()) is not None:
             # Not settled: its history entry stays, and it is settled from that by whoever adopts it, us

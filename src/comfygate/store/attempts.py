@@ -19,7 +19,7 @@ from comfygate.store.jobs import get_graph, get_job, inputs_of
 from comfygate.store.outbox import tell
 from comfygate.store.rows import AttemptRow, ClaimedAttempt, JobRow
 from comfygate.store.run_times import usual_run_ms
-from comfygate.store.tables import attempts, jobs
+from comfygate.store.tables import HOLDS_SLOT, attempts, jobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,18 @@ def claim(
     now_ms: int,
     under_lease: str | None = None,
     taste: Taste | None = None,
+    left: Collection[Fence] = (),
 ) -> ClaimedAttempt | None:
     """Give the slot the first job in order that its server may run; None if there is none.
 
     Number, prompt_id and lease are written before anything is sent. Raises Conflict, with nothing written,
     when the slot has an open attempt, whatever two gateways believe, and when `owner` no longer holds the
-    lease named `under_lease` (a server has one owner at a time; None: nobody else can be there).
+    lease named `under_lease` (a server has one owner at a time; None: nobody else can be there). `left`: open
+    attempts whose prompts are no longer on the server; they give their slots up in the same transaction.
     """
     if under_lease is not None and not leases_store.holds(conn, under_lease, owner, now_ms):
         raise Conflict(f"server {slot.server} belongs to another replica")
-    if slot.number in open_slots(conn, slot.server):
+    if slot.number in open_slots(conn, slot.server, besides=left):
         # Found before a job is locked: a claim that is undone has made others pass over its job (I4).
         raise Conflict(f"slot {slot.number} of server {slot.server} is taken")
     taste = Taste() if taste is None else taste
@@ -67,6 +69,8 @@ def claim(
     turns.began(conn, head.lane, head.priority, head.share)
     if taste.limits.get(head.lane):
         turns.count_overtake(conn, head.lane, head.priority, head.ticket)
+    for fence in left:
+        leave(conn, fence, now_ms)
     job = get_job(conn, head.id)
     try:
         conn.execute(
@@ -88,7 +92,14 @@ def claim(
 
 
 def _claimed(
-    conn: Connection, job: JobRow, prompt_id: str, server: str, slot: int, *, adopted: bool
+    conn: Connection,
+    job: JobRow,
+    prompt_id: str,
+    server: str,
+    slot: int,
+    *,
+    adopted: bool,
+    left: bool = False,
 ) -> ClaimedAttempt:
     return ClaimedAttempt(
         fence=job.fence,
@@ -105,6 +116,7 @@ def _claimed(
         usual_ms=usual_run_ms(conn, job.workflow),
         deliver=job.deliver,
         models=job.models,
+        left=left,
     )
 
 
@@ -150,14 +162,26 @@ def take_over(
             .values(owner=owner, lease_until_at_ms=clock + lease_ms)
         )
         job = get_job(conn, row.job_id)
-        adopted.append(_claimed(conn, job, row.prompt_id, row.server, row.slot, adopted=True))
+        left = row.left_at_ms is not None
+        adopted.append(_claimed(conn, job, row.prompt_id, row.server, row.slot, adopted=True, left=left))
     return adopted
 
 
-def open_slots(conn: Connection, server: str) -> set[int]:
-    """Numbers of the server's slots that an open attempt holds, whoever owns it."""
-    query = select(attempts.c.slot).where(attempts.c.server == server, attempts.c.ended_at_ms.is_(None))
-    return set(conn.execute(query).scalars())
+def open_slots(conn: Connection, server: str, besides: Collection[Fence] = ()) -> set[int]:
+    """Numbers of the server's slots that an open attempt holds, whoever owns it, but for those `besides`."""
+    query = select(attempts.c.slot, attempts.c.job_id, attempts.c.number).where(
+        attempts.c.server == server, HOLDS_SLOT
+    )
+    return {row.slot for row in conn.execute(query) if Fence(row.job_id, row.number) not in besides}
+
+
+def leave(conn: Connection, fence: Fence, now_ms: int) -> None:
+    """The attempt's prompt is no longer on its server: its slot may be given to the next."""
+    conn.execute(
+        update(attempts)
+        .where(attempts.c.job_id == fence.job_id, attempts.c.number == fence.attempt, HOLDS_SLOT)
+        .values(left_at_ms=now_ms)
+    )
 
 
 def renew(conn: Connection, owner: str, servers: Collection[str], lease_ms: int, now_ms: int) -> int:

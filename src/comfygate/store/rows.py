@@ -114,7 +114,8 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedAttempt:
-    """An attempt in flight, with all that is needed to drive it. `adopted`: an earlier process began it."""
+    """An attempt in flight, with all that is needed to drive it. `adopted`: an earlier process began it;
+    `left`: its prompt is on the server no more, and it holds no slot."""
 
     fence: Fence
     account_id: str
@@ -130,6 +131,7 @@ class ClaimedAttempt:
     usual_ms: int | None = None
     deliver: tuple[str, ...] = ()
     models: str = ""
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ QUEUED = text("state = 'queued'")
 IN_FLIGHT = text("state IN ('claimed', 'running', 'canceling')")
 IS_FREE = text("free_day IS NOT NULL")
 OPEN_ATTEMPT = text("ended_at_ms IS NULL")
+HOLDS_SLOT = text("ended_at_ms IS NULL AND left_at_ms IS NULL")
 ELSEWHERE = text("elsewhere")
 REFERRED = text("reference IS NOT NULL")
 
@@ -225,6 +226,8 @@ attempts = Table(
     Column("lease_until_at_ms", BigInteger, nullable=False),
     Column("claimed_at_ms", BigInteger, nullable=False),
     Column("started_at_ms", BigInteger),
+    # Its prompt is on the server no more; what it made is still being fetched.
+    Column("left_at_ms", BigInteger),
     Column("ended_at_ms", BigInteger),
     Column("outcome", Text),
     Column("cause", Text, nullable=False, server_default=""),
@@ -240,8 +243,8 @@ attempts = Table(
         "server",
         "slot",
         unique=True,
-        sqlite_where=OPEN_ATTEMPT,
-        postgresql_where=OPEN_ATTEMPT,
+        sqlite_where=HOLDS_SLOT,
+        postgresql_where=HOLDS_SLOT,
     ),
     Index(
         "attempts_one_a_job", "job_id", unique=True, sqlite_where=OPEN_ATTEMPT, postgresql_where=OPEN_ATTEMPT
