@@ -21,12 +21,14 @@ from benchmarks.engines import engines
 from benchmarks.fair import measure_fair
 from benchmarks.figures import Figure, Measure, Row
 from benchmarks.screening import measure_screening
+from benchmarks.submit import measure_submit
 from benchmarks.utilisation import measure_utilisation
 from benchmarks.warm import measure_warm
 
 MEASURES: dict[str, Measure] = {
     "utilisation": measure_utilisation,
     "dispatch": measure_dispatch,
+    "submit": measure_submit,
     "fair": measure_fair,
     "warm": measure_warm,
     "screening": measure_screening,

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class Thermometer:
 
     async def watch(self) -> None:
         """Until cancelled."""
-        clock = asyncio.get_running_loop().time
+        clock = time.monotonic
         while True:
             due = clock() + LAG_TICK_SECONDS
             await asyncio.sleep(LAG_TICK_SECONDS)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import dispatch, utilisation
+from benchmarks import dispatch, submit, utilisation
 from benchmarks.engines import Engine
 from benchmarks.figures import Figure, compared
 from benchmarks.results import Run, compare, read
@@ -45,3 +45,9 @@ def test_a_run_is_kept_and_compared(tmp_path: Path) -> None:
     assert compare(read(tmp_path / "before.json"), found) == [
         ("m", "rate", "sqlite", "0.5", "0.85", "x 1.7 better")
     ]
+
+
+async def test_submit(engine: Engine) -> None:
+    found = await submit.measure_submit(engine, submit.Size(clients=(2,), seconds=0.1, warm_seconds=0.05))
+    assert len(found) == 8
+    assert all(one.value > 0 for one in found)
