@@ -16,10 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import results
+from benchmarks.backlog import measure_backlog
 from benchmarks.dispatch import measure_dispatch
 from benchmarks.engines import engines
 from benchmarks.fair import measure_fair
 from benchmarks.figures import Figure, Measure, Row
+from benchmarks.fleet import measure_fleet
 from benchmarks.screening import measure_screening
 from benchmarks.submit import measure_submit
 from benchmarks.utilisation import measure_utilisation
@@ -29,6 +31,8 @@ MEASURES: dict[str, Measure] = {
     "utilisation": measure_utilisation,
     "dispatch": measure_dispatch,
     "submit": measure_submit,
+    "backlog": measure_backlog,
+    "fleet": measure_fleet,
     "fair": measure_fair,
     "warm": measure_warm,
     "screening": measure_screening,

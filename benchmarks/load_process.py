@@ -89,7 +89,7 @@ async def submits(order: Json) -> Json:
         serial = 0
         while time.monotonic() < until:
             serial += 1
-            graph = plain_graph()
+            graph, form = plain_graph(), b""
             if order["inputs"]:
                 name = f"{number}-{serial}-{time.monotonic_ns()}.png"
                 form = _form(picture(), name)

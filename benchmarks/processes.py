@@ -236,12 +236,17 @@ async def gateway(
             yield found
 
 
+def gateway_child(base: Path, *options: str) -> contextlib.AbstractAsyncContextManager[Child]:
+    """The process of a gateway over a folder that has its comfygate.toml."""
+    return child("benchmarks.gateway_process", str(base), *options)
+
+
 @contextlib.asynccontextmanager
 async def running(base: Path, *options: str) -> AsyncIterator[Gateway]:
     """A gateway over a folder that has its comfygate.toml."""
     connector = aiohttp.TCPConnector(limit=0)
     async with (
-        child("benchmarks.gateway_process", str(base), *options) as found,
+        gateway_child(base, *options) as found,
         aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=300)) as session,
     ):
         yield Gateway(found, base, session)

@@ -1,7 +1,8 @@
 """Durable submissions a second over HTTP: checked, paid and queued in one committed transaction each.
 
-Callers are in a process of their own, whose processor share is told: where it nears 100 % of a core the figure
-is theirs, not the gateway's. The one server is busy all the while. The control is FastAPI that keeps nothing.
+Callers are in a process of their own, whose processor share is told: where it nears 100 % of a core the
+figure is theirs, not the gateway's. The one server is busy all the while. The control is FastAPI that keeps
+nothing.
 """
 
 from __future__ import annotations

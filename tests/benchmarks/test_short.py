@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from benchmarks import dispatch, submit, utilisation
+from benchmarks import backlog, dispatch, fleet, submit, utilisation
 from benchmarks.engines import Engine
 from benchmarks.figures import Figure, compared
 from benchmarks.results import Run, compare, read
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    """SQLite: the same measures run on PostgreSQL, whose gateway is tested elsewhere."""
-    return Engine("sqlite", tmp_path)
+from comfygate.app import opened
+from comfygate.settings import load_settings
+from comfygate.store import ledger
 
 
 async def test_utilisation(engine: Engine) -> None:
@@ -51,3 +46,17 @@ async def test_submit(engine: Engine) -> None:
     found = await submit.measure_submit(engine, submit.Size(clients=(2,), seconds=0.1, warm_seconds=0.05))
     assert len(found) == 8
     assert all(one.value > 0 for one in found)
+
+
+async def test_backlog_leaves_the_books_right(engine: Engine) -> None:
+    found = await backlog.measure_backlog(engine, backlog.Size((0, 300), times=2, watch_seconds=0.05))
+    assert [one.ratio is not None for one in found[:10]] == [False] * 5 + [True] * 5
+    async with opened(load_settings(base_dir=engine.folder / "backlog-sqlite", environ={})) as ctx:
+        assert (await ctx.store.read(ledger.audit)).faults == ()
+
+
+async def test_fleet(engine: Engine) -> None:
+    size = fleet.Size(servers=(2, 3), seconds=0.5, job_seconds=0.02, jobs=40)
+    found = await fleet.measure_fleet(engine, size)
+    assert len(found) == 12
+    assert found[0].value > 0
