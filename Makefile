@@ -7,7 +7,7 @@ WORKERS ?= 2
 SECONDS_SINCE = echo "$@ took $$(( $$(date +%s) - $(1) )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos sim check fmt bench bench-compare reference lock clean
+.PHONY: help install demo serve test chaos sim check fmt bench bench-compare bench-plots reference lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -55,6 +55,9 @@ bench: $(VENV)/.stamp-test ## Measure on both engines, in ratios (NAME=utilisati
 
 bench-compare: $(VENV)/.stamp-test ## Set the last run's ratios beside the committed ones
 	$(BIN)/python -m benchmarks.results
+
+bench-plots: $(VENV)/.stamp-test ## Write the tables and plots of docs/performance.md (KEEP=1: from the last run)
+	$(BIN)/python -m benchmarks.document $(if $(KEEP),keep)
 
 reference: $(VENV)/.stamp-run ## Write docs/reference/settings.md from the settings
 	$(BIN)/python -c "from pathlib import Path; from comfygate.settings import reference; \

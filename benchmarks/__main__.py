@@ -22,7 +22,11 @@ from benchmarks.engines import engines
 from benchmarks.fair import measure_fair
 from benchmarks.figures import Figure, Measure, Row
 from benchmarks.fleet import measure_fleet
+from benchmarks.followers import measure_followers
+from benchmarks.outputs import measure_outputs
+from benchmarks.real import measure_real
 from benchmarks.screening import measure_screening
+from benchmarks.start import measure_start
 from benchmarks.submit import measure_submit
 from benchmarks.utilisation import measure_utilisation
 from benchmarks.warm import measure_warm
@@ -33,6 +37,10 @@ MEASURES: dict[str, Measure] = {
     "submit": measure_submit,
     "backlog": measure_backlog,
     "fleet": measure_fleet,
+    "followers": measure_followers,
+    "outputs": measure_outputs,
+    "start": measure_start,
+    "real": measure_real,
     "fair": measure_fair,
     "warm": measure_warm,
     "screening": measure_screening,

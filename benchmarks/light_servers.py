@@ -2,8 +2,8 @@
 
 They speak as much of the wire as a gateway needs and compute nothing, so that a thousand of them cost less
 than the gateway that is measured. Server N is at URL/sN. A job whose first node says `color` makes a file of
-so many kB. Lines `reset`, `wait N` and `stamps` are answered as the simulator's process does; a stamp is
-(server, kind, prompt_id, nanoseconds).
+so many kB. Lines `reset`, `wait N` (finished), `begun N` and `stamps` are answered as the simulator's process
+does; a stamp is (server, kind, prompt_id, nanoseconds).
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ class Stamps:
     """When each prompt began and ended, on all servers."""
 
     made: list[tuple[str, str, str, int]] = field(default_factory=list)
+    begun: int = 0
     finished: int = 0
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, server: str, kind: str, prompt_id: str) -> None:
         """It happened now."""
         self.made.append((server, kind, prompt_id, time.monotonic_ns()))
+        self.begun += kind == "started"
         self.finished += kind == "finished"
         self.more.set()
 
@@ -58,10 +60,10 @@ class Stamps:
         """What a line asks for."""
         match line.split():
             case ["reset"]:
-                self.made, self.finished = [], 0
+                self.made, self.begun, self.finished = [], 0, 0
                 return {}
-            case ["wait", count]:
-                while self.finished < int(count):
+            case ["wait" | "begun" as what, count]:
+                while (self.finished if what == "wait" else self.begun) < int(count):
                     self.more.clear()
                     await self.more.wait()
                 return {}

@@ -44,6 +44,7 @@ class Run:
                 "python": platform.python_version(),
                 "machine": platform.machine(),
                 "cores": os.cpu_count(),
+                "load": round(os.getloadavg()[0], 1),
             }
         )
 

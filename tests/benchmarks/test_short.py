@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import backlog, dispatch, fleet, submit, utilisation
+import pytest
+
+from benchmarks import (
+    backlog,
+    dispatch,
+    document,
+    fleet,
+    followers,
+    outputs,
+    real,
+    start,
+    submit,
+    utilisation,
+)
 from benchmarks.engines import Engine
 from benchmarks.figures import Figure, compared
+from benchmarks.plots import PLOTS
 from benchmarks.results import Run, compare, read
 from comfygate.app import opened
 from comfygate.settings import load_settings
+from comfygate.simulator import Simulator
 from comfygate.store import ledger
 
 
@@ -60,3 +75,45 @@ async def test_fleet(engine: Engine) -> None:
     found = await fleet.measure_fleet(engine, size)
     assert len(found) == 12
     assert found[0].value > 0
+
+
+async def test_followers(engine: Engine) -> None:
+    size = followers.Size(clients=(2, 6), jobs=2, servers=1, job_seconds=0.01)
+    found = await followers.measure_followers(engine, size)
+    assert [one.value for one in found if one.name.endswith("missed")] == [0, 0]
+
+
+async def test_outputs(engine: Engine) -> None:
+    size = outputs.Size(files=((1, 2),), other_seconds=0.01, other_jobs=2)
+    found = await outputs.measure_outputs(engine, size)
+    assert found[0].ratio
+
+
+async def test_a_real_server_is_measured_from_outside(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COMFYUI_URL", raising=False)
+    assert await real.measure_real(engine) == []
+    async with Simulator() as simulator:
+        monkeypatch.setenv("COMFYUI_URL", simulator.url)
+        rate, empty = await real.measure_real(engine, real.Size(jobs=3, rounds=1))
+    assert rate.ratio
+    assert 0 < empty.value < 1
+
+
+def test_tables_and_plots_are_written_from_a_run() -> None:
+    run = Run.now()
+    for measure in ("utilisation", "submit", "backlog", "fleet", "followers"):
+        run.add(measure, 1.0, [Figure(f"<a> {measure}: rate, gap, median, end heard", "sqlite", 2.0, "ms")])
+    page = "x\n<!-- bench fleet -->\nold\n<!-- end -->\ny\n<!-- bench machine -->\n<!-- end -->\n"
+    once = document.filled(page, run)
+    assert "| <a> fleet: rate, gap, median, end heard | sqlite | 2 ms |  |" in once
+    assert "old" not in once
+    assert document.filled(once, run) == once
+    for draw in PLOTS.values():
+        assert "&lt;a&gt;" in draw(run)
+
+
+async def test_start(engine: Engine) -> None:
+    (found,) = await start.measure_start(engine, start.Size(starts=1, jobs=0))
+    assert found.ratio
