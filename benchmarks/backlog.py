@@ -50,12 +50,12 @@ class Size:
     """Jobs queued, growing; times each operation is done at each; seconds a gateway is watched over it."""
 
     depths: tuple[int, ...] = (0, 10_000, 100_000, 1_000_000)
-    times: int = 30
-    watch_seconds: float = 4.0
+    times: int = 20
+    watch_seconds: float = 3.0
 
 
 async def measure_backlog(engine: Engine, size: Size | None = None) -> list[Figure]:
-    """Medians of the operations at each depth; disk a job; and a gateway's memory and lag over it."""
+    """Medians at each depth; disk a job; and, on SQLite, memory and lag of a gateway over it."""
     size = size or Size()
     base = engine.folder / f"backlog-{engine.name}"
     base.mkdir()
@@ -65,7 +65,7 @@ async def measure_backlog(engine: Engine, size: Size | None = None) -> list[Figu
         toml = tomli_w.dumps(base_settings(engine, url, extra))
         (base / "comfygate.toml").write_text(toml, encoding="utf-8")
         at_first: dict[str, float] = {}
-        empty_mb = await _gateway_over(base, size)
+        alone = await _gateway_over(base, size) if engine.postgres is None else None
         async with opened(load_settings(base_dir=base, environ={})) as ctx:
             for number in range(CROWD):
                 await accounts.add_account(ctx, f"crowd-{number}", credits=max(size.depths))
@@ -79,18 +79,20 @@ async def measure_backlog(engine: Engine, size: Size | None = None) -> list[Figu
                     at_first.setdefault(name, seconds)
                     figures.append(_figure(engine, name, depth, seconds, at_first[name]))
             disk = await ctx.store.read(_disk_bytes) - disk
-        full = await _gateway_over(base, size)
-    grown = full[0] - empty_mb[0]
+        full = await _gateway_over(base, size) if alone else None
+    figures.append(Figure("disk a queued job", engine.name, disk / max(depth, 1), "bytes"))
+    if alone is None or full is None:
+        return figures
+    grown = full[0] - alone[0]
     return [
         *figures,
-        Figure("disk a queued job", engine.name, disk / max(depth, 1), "bytes"),
         Figure(
-            f"memory of a gateway over {depth:,} queued", engine.name, full[0], "MB", full[0] / empty_mb[0],
+            f"memory of a gateway over {depth:,} queued", engine.name, full[0], "MB", full[0] / alone[0],
             f"it over an empty database ({grown * 1e6 / max(depth, 1):.1f} bytes a job)", None, "lower",
         ),
         Figure(
             f"event-loop lag over {depth:,} queued, p99", engine.name, full[1] * 1000, "ms",
-            full[1] / empty_mb[1] if empty_mb[1] else None, "it over an empty database", None, "lower",
+            full[1] / alone[1] if alone[1] else None, "it over an empty database", None, "lower",
         ),
     ]  # fmt: skip
 

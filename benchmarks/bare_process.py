@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import uuid
 from typing import Any
 
@@ -29,8 +30,14 @@ async def main() -> None:
 
     sock = bound("127.0.0.1", 0)
     print(json.dumps({"url": f"http://127.0.0.1:{sock.getsockname()[1]}"}), flush=True)
-    config = uvicorn.Config(app, log_config=None, access_log=False, backlog=2048)
-    await asyncio.create_task(uvicorn.Server(config).serve(sockets=[sock]))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, backlog=2048))
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    gone = asyncio.create_task(lines.read())  # whoever started it is gone
+    await asyncio.wait({serving, gone}, return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
 
 
 if __name__ == "__main__":

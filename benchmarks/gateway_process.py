@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import sys
 import time
 from collections import Counter
@@ -87,6 +88,7 @@ async def main(base: Path, *, count: bool) -> None:
     async def answer() -> None:
         while await lines.readline():
             print(json.dumps(seen.look()), flush=True)
+        os.kill(os.getpid(), signal.SIGTERM)  # whoever started it is gone
 
     tasks = [asyncio.create_task(seen.watch()), asyncio.create_task(answer())]
     await serve(settings, lambda url: print(json.dumps({"url": url, "pid": os.getpid()}), flush=True))

@@ -21,7 +21,7 @@ from benchmarks.processes import child, running
 class Size:
     """Starts, each after a control; jobs in flight at the kill (0: no kill) and their length."""
 
-    starts: int = 3
+    starts: int = 2
     jobs: int = 100
     job_seconds: float = 5.0
 
