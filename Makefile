@@ -7,11 +7,11 @@ WORKERS ?= 2
 SECONDS_SINCE = echo "$@ took $$(( $$(date +%s) - $(1) )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos bot-kills sim check fmt bench reference lock clean
+.PHONY: help install demo serve test chaos bot-kills sim check fmt bench bench-compare bench-plots reference lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
-		while IFS="$$(printf '\t')" read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+		while IFS="$$(printf '\t')" read -r name text; do printf '  %-13s %s\n' "$$name" "$$text"; done
 
 install: $(VENV)/.stamp-run ## Install comfygate into .venv
 	@echo "installed: $(BIN)/comfygate --help"
@@ -53,8 +53,14 @@ fmt: $(VENV)/.stamp-dev ## Format the code and fix what can be fixed
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.stamp-test ## Measure: jobs and submits a second, on both engines
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/.stamp-test ## Measure on both engines, in ratios (NAME=utilisation, or several names)
+	$(BIN)/python -m benchmarks $(NAME)
+
+bench-compare: $(VENV)/.stamp-test ## Set the last run's ratios beside the committed ones
+	$(BIN)/python -m benchmarks.results
+
+bench-plots: $(VENV)/.stamp-test ## Write the tables and plots of docs/performance.md (KEEP=1: from the last run)
+	$(BIN)/python -m benchmarks.document $(if $(KEEP),keep)
 
 reference: $(VENV)/.stamp-run ## Write docs/reference/settings.md from the settings
 	$(BIN)/python -c "from pathlib import Path; from comfygate.settings import reference; \

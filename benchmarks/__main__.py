@@ -1,51 +1,60 @@
 """Measure on both engines and print a table: `python -m benchmarks [NAME…]`; see MEASURES for the names.
 
-Everything runs on this machine: simulators in processes of their own, PostgreSQL started for the run.
-Each figure says what it counts; ratios compare two measurements of the same run.
+Everything runs on this machine: gateways, simulators and callers in processes of their own, PostgreSQL
+started for the run. Each figure says what it counts; ratios compare two measurements of the same run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import platform
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.claim import measure_claim
-from benchmarks.engines import Engine, engines
+from benchmarks import results
+from benchmarks.backlog import measure_backlog
+from benchmarks.dispatch import measure_dispatch
+from benchmarks.engines import engines
 from benchmarks.fair import measure_fair
+from benchmarks.figures import Figure, Measure, Row
+from benchmarks.fleet import measure_fleet
+from benchmarks.followers import measure_followers
+from benchmarks.outputs import measure_outputs
+from benchmarks.real import measure_real
 from benchmarks.screening import measure_screening
+from benchmarks.start import measure_start
 from benchmarks.submit import measure_submit
-from benchmarks.throughput import measure_throughput
+from benchmarks.utilisation import measure_utilisation
 from benchmarks.warm import measure_warm
 
-RESULTS = Path(__file__).parent / "results"
-
-Row = tuple[str, str, str, str]
-Measure = Callable[[Engine], Awaitable[list[Row]]]
 MEASURES: dict[str, Measure] = {
-    "throughput": measure_throughput,
+    "utilisation": measure_utilisation,
+    "dispatch": measure_dispatch,
     "submit": measure_submit,
-    "claim": measure_claim,
+    "backlog": measure_backlog,
+    "fleet": measure_fleet,
+    "followers": measure_followers,
+    "outputs": measure_outputs,
+    "start": measure_start,
+    "real": measure_real,
     "fair": measure_fair,
     "warm": measure_warm,
     "screening": measure_screening,
 }
 
 
-@contextlib.asynccontextmanager
-async def _timed(console: Console, what: str) -> AsyncIterator[None]:
-    began = time.monotonic()
-    yield
-    console.print(f"{what} took {time.monotonic() - began:.1f} s")
+def shown(rows: list[Row], title: str) -> Table:
+    """A table of one measurement."""
+    table = Table(title=title, title_justify="left")
+    for heading in ("measurement", "engine", "figure", "in the same run"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(row.cells() if isinstance(row, Figure) else row))
+    return table
 
 
 async def main(names: list[str]) -> int:
@@ -55,20 +64,17 @@ async def main(names: list[str]) -> int:
     if unknown:
         console.print(f"no measurement is called {', '.join(unknown)}; there are {', '.join(MEASURES)}")
         return 2
-    table = Table(title=f"comfygate on Python {platform.python_version()}, {platform.machine()}")
-    for heading in ("measurement", "engine", "figure", "in the same run"):
-        table.add_column(heading)
-    rows: list[Row] = []
+    kept = results.Run.now()
     with TemporaryDirectory() as folder, engines(Path(folder)) as found:
         for name in names or list(MEASURES):
+            began = time.monotonic()
+            rows: list[Row] = []
             for engine in found:
-                async with _timed(console, f"{name} on {engine.name}"):
-                    rows += await MEASURES[name](engine)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "last.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+                rows += await MEASURES[name](engine)
+            seconds = time.monotonic() - began
+            console.print(shown(rows, f"{name}, measured in {seconds:.0f} s"))
+            kept.add(name, seconds, rows)
+            kept.write(results.LAST)
     return 0
 
 

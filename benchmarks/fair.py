@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.engines import Engine
-from benchmarks.throughput import graph
+from benchmarks.graphs import plain_graph
 from comfygate.app import opened
 from comfygate.domain.job import Succeeded
 from comfygate.gate import accounts
@@ -45,11 +45,11 @@ async def measure_fair(engine: Engine) -> list[tuple[str, str, str, str]]:
 async def _last_start(ctx: Context) -> int:
     made = [(await accounts.add_account(ctx, f"a{n}", credits=10_000)).account.id for n in range(OTHERS + 1)]
     for _ in range(FLOOD):
-        await submit(ctx, Submission(made[0], graph("x"), lane="image"))
+        await submit(ctx, Submission(made[0], plain_graph(), lane="image"))
     for _ in range(RUNNING_FIRST):
         await _run_one(ctx)
     for account_id in made[1:]:
-        await submit(ctx, Submission(account_id, graph("x"), lane="image"))
+        await submit(ctx, Submission(account_id, plain_graph(), lane="image"))
     left, starts, last = set(made[1:]), 0, 0
     while left:
         starts += 1

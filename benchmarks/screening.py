@@ -96,6 +96,11 @@ def _clip(path: Path, drawn: Image.Image, seconds: int) -> Path:
         stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
         for number in range(24 * seconds):
             left = number % (drawn.width - 640)
-            container.mux(stream.encode(av.VideoFrame.from_image(drawn.crop((left, 0, left + 640, 480)))))
+            container.mux(stream.encode(_frame(drawn.crop((left, 0, left + 640, 480)))))
         container.mux(stream.encode())
     return path
+
+
+def _frame(drawn: Image.Image) -> av.VideoFrame:
+    frame: av.VideoFrame = av.VideoFrame.from_image(drawn)  # type: ignore[no-untyped-call]
+    return frame

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 from benchmarks.engines import Engine
 from comfygate.app.wiring import started
-from comfygate.gate import accounts, operate
+from comfygate.gate import accounts, fleet_control, operate
 from comfygate.gate.context import Context
 from comfygate.gate.embedded import follow
 from comfygate.gate.submit import Submission, submit
@@ -50,7 +50,7 @@ async def _run(engine: Engine, *, warm: bool) -> tuple[int, float]:
             ]
             ctx = (await stack.enter_async_context(started(settings))).ctx
             made = await accounts.add_account(ctx, "bench", credits=1_000_000)
-            await operate.lanes_pause(ctx, "image")
+            await fleet_control.lanes_pause(ctx, "image")
             rng = random.Random(7)  # noqa: S311 - the order of jobs, no secret
             jobs = [
                 (await submit(ctx, Submission(made.account.id, _graph(rng.choice(MODELS), seed)))).job.id
@@ -60,7 +60,7 @@ async def _run(engine: Engine, *, warm: bool) -> tuple[int, float]:
                 await operate.servers_add(ctx, f"gpu{number}", sim.url, ["image"])
             await _until_known(ctx)
             began = time.monotonic()
-            await operate.lanes_resume(ctx, "image")
+            await fleet_control.lanes_resume(ctx, "image")
             await _until_ended(ctx, jobs)
             return sum(len(sim.memory.loads) for sim in sims), time.monotonic() - began
 
