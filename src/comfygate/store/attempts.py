@@ -105,6 +105,7 @@ def _claimed(
         usual_ms=usual_run_ms(conn, job.workflow),
         deliver=job.deliver,
         models=job.models,
+        submitted_at_ms=job.created_at_ms,
     )
 
 

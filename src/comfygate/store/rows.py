@@ -130,6 +130,7 @@ class ClaimedAttempt:
     usual_ms: int | None = None
     deliver: tuple[str, ...] = ()
     models: str = ""
+    submitted_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
