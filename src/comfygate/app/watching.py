@@ -14,6 +14,8 @@ from comfygate.app.meters import Meters
 from comfygate.app.metrics import MeteredStore, Metrics
 from comfygate.app.operations import CountedRequests, add_metrics, add_probes, operations_app
 from comfygate.app.readiness import Readiness
+from comfygate.app.spans import Spans
+from comfygate.app.traces import TracedRequests, Traces
 from comfygate.gate.service import Service
 from comfygate.settings import Settings
 from comfygate.store.engine import Store
@@ -27,10 +29,13 @@ class Watched:
     settings: Settings
     readiness: Readiness
     metrics: Metrics | None
+    traces: Traces | None
 
     def put_on(self, api: FastAPI) -> None:
         """Give the HTTP face its probes, and count its requests; /metrics is there only behind its key."""
         add_probes(api, self.readiness)
+        if self.traces is not None:
+            api.add_middleware(TracedRequests, traces=self.traces)
         if self.metrics is None:
             return
         api.add_middleware(CountedRequests, metrics=self.metrics, clock=time.perf_counter)
@@ -44,13 +49,20 @@ class Watched:
 
 
 class Watch:
-    """What will watch a gate: made before the gate, because the store is wrapped."""
+    """What will watch a gate: made before the gate, because the store is wrapped.
+
+    Raises SettingsError when traces are wanted and their extra is not installed.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._meters: Meters | None = None
         if settings.metrics.enabled:
             self._meters = Meters(settings.lanes, settings.tiers, VERSION, settings.role)
+        self._spans: Spans | None = None
+        if given := settings.traces.endpoint:
+            headers = {name: value.get_secret_value() for name, value in settings.traces.headers.items()}
+            self._spans = Spans(given, headers, VERSION, settings.role)
 
     def seen(self, store: Store) -> Store:
         """The store, metered if that is wanted."""
@@ -76,7 +88,14 @@ class Watch:
                 await stack.enter_async_context(metrics.running())
                 service.subscribers.append(metrics.told)
                 stack.callback(service.subscribers.remove, metrics.told)
-            yield Watched(settings, readiness, metrics)
+            traces = None
+            if self._spans is not None:
+                traces = Traces(self._spans, settings.traces.ratio, ctx.owner)
+                stack.push_async_callback(traces.close)
+                ctx.happened.listeners.append(traces.heard)
+                stack.callback(ctx.happened.listeners.remove, traces.heard)
+                stack.enter_context(traces.in_logs())
+            yield Watched(settings, readiness, metrics, traces)
 
 
 def _folders(settings: Settings) -> Mapping[str, Path]:
