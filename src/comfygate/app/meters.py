@@ -75,6 +75,7 @@ class Meters:
         GCCollector(registry=self.registry)
         for lane in self._lanes:
             self.run.labels(lane)
+            self.late.labels(lane)
 
     def _counter(self, name: str, about: str, labels: Iterable[str] = ()) -> Counter:
         return Counter(f"comfygate_{name}", about, tuple(labels), registry=self.registry)
