@@ -36,7 +36,7 @@ PROMTOOL = shutil.which("promtool")
 OF_PROMETHEUS = {"up"}
 WORDS = frozenset({
     "by", "without", "on", "ignoring", "and", "or", "unless", "sum", "min", "max", "rate", "increase",
-    "histogram_quantile",
+    "histogram_quantile", "vector",
 })  # fmt: skip
 
 
@@ -54,7 +54,13 @@ def panel_queries() -> dict[str, str]:
     }
 
 
-QUERIES = alert_queries() | panel_queries()
+def scaling_queries() -> dict[str, str]:
+    scaled = yaml.safe_load((DEPLOY / "kubernetes/keda/scaledobject.yaml").read_text(encoding="utf-8"))
+    triggers = scaled["spec"]["triggers"]
+    return {f"scaling {number}": trigger["metadata"]["query"] for number, trigger in enumerate(triggers)}
+
+
+QUERIES = alert_queries() | panel_queries() | scaling_queries()
 
 
 def metrics_in(query: str) -> set[str]:
@@ -178,8 +184,8 @@ async def every_query_is_answered(folder: Path, place: Place, monkeypatch: pytes
         process.terminate()
         await process.wait()
     # An alert that is quiet answers with nothing; its left side alone says that it can be heard.
-    silent = {name for name, query in panel_queries().items() if not answered[name]}
-    assert silent == set(), "no sample for these panels"
+    silent = {name for name in panel_queries() | scaling_queries() if not answered[name]}
+    assert silent == set(), "no sample for these"
 
 
 async def scraped_times(place: Place, times: int, monkeypatch: pytest.MonkeyPatch) -> None:

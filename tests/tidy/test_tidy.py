@@ -50,6 +50,7 @@ def test_every_dependency_is_pinned(files: dict[str, str]) -> None:
     extras = project["optional-dependencies"]
     wanted = {
         "run": project["dependencies"],
+        "traces": project["dependencies"] + extras["traces"],
         "test": project["dependencies"]
         + [name for name in extras["test"] if "[" not in name]
         + extras["traces"],
