@@ -13,8 +13,9 @@ from comfygate.app.wiring import opened
 from comfygate.gate.context import Context
 from comfygate.simulator import Simulator
 from comfygate.store.engine import Connection
+from comfygate.version import VERSION
 from tests.api.house import settings_for
-from tests.operations.place import service
+from tests.operations.place import service, value
 
 
 def readiness_of(ctx: Context, folder: Path, *, dispatching: bool = False) -> Readiness:
@@ -120,3 +121,19 @@ async def test_a_database_that_hangs_is_asked_once(tmp_path: Path, sqlite_url: s
 async def hangs() -> str | None:
     await asyncio.Event().wait()
     return None
+
+
+async def test_a_role_without_http_has_the_operators_address(
+    tmp_path: Path, postgresql_url: str, sim: Simulator
+) -> None:
+    both: dict[str, Any] = {"role": "dispatch", "metrics": {"enabled": True, "port": 0}}
+    async with service(tmp_path / "gate", postgresql_url, **both) as place:
+        await place.join(sim)
+        assert place.house.url == ""
+        ready = await place.http.get(f"{place.house.operations_url}/readyz")
+        assert ready.json()["status"] in {"ready", "degraded"}
+        found = await place.scraped()
+        assert value(found, "comfygate_build_info", role="dispatch", version=VERSION) == 1
+        assert value(found, "comfygate_lease_in_force") == 1
+        assert value(found, "comfygate_server_state", server="one", state="up") == 1
+        assert (await place.http.get(f"{place.house.operations_url}/api/v2/jobs")).status_code == 404
