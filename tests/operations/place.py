@@ -82,7 +82,8 @@ def value(found: Samples, name: str, **labels: str) -> float:
 @asynccontextmanager
 async def service(folder: Path, url: str, **changes: Any) -> AsyncIterator[Place]:
     """A running service; its ports are the system's to choose."""
-    settings = settings_for(folder, url, port=0, **changes)
+    # Nothing that is made here is worth a classifier's start.
+    settings = settings_for(folder, url, port=0, screening={"enabled": False}, **changes)
     async with hosted(settings) as house, httpx.AsyncClient(timeout=PATIENCE_SECONDS) as http:
         yield Place(house, http)
         # What is left open is of no interest: the next test need not wait for it.

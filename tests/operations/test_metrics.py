@@ -89,6 +89,7 @@ async def test_followers_strangers_and_unknown_routes(
         async with ann.http.stream("GET", f"/api/v2/jobs/{job['id']}/events"):
             await until(place, "comfygate_sse_followers", 1)
         await ann.http.get("/secret-words-of-a-caller")
+        assert (await ann.http.get("/metrics")).status_code == 404, "without a key the public gets none"
         await ann.http.request("BREW", "/api/v2/jobs")
         found = await until(place, "comfygate_sse_followers", 0)
         sim.release()
@@ -124,11 +125,6 @@ async def test_beside_the_api_they_want_their_key(tmp_path: Path, sqlite_url: st
         at = metrics._census_at
         await asyncio.gather(*(place.scraped() for _ in range(20)))
         assert metrics._census_at == at, "scrapes read the store no more often than that"
-
-
-async def test_the_public_gets_none_without_a_key(tmp_path: Path, sqlite_url: str) -> None:
-    async with service(tmp_path / "gate", sqlite_url, metrics=OWN_PORT) as place:
-        assert (await place.http.get(f"{place.house.url}/metrics")).status_code == 404
 
 
 def test_metrics_without_a_place_refuse_to_start() -> None:

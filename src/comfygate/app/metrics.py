@@ -141,6 +141,7 @@ class Metrics:
                     self.meters.late.labels(lane).inc()
             case Released(attempt=attempt):
                 self._reached(attempt, None)
+                self._began.pop(attempt.prompt_id, None)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -180,7 +181,11 @@ class Metrics:
     async def _keep_counting(self) -> None:
         while True:
             await asyncio.sleep(COUNT_SECONDS)
-            await self.count()
+            try:
+                await self.count()
+            except Exception:
+                # Measuring goes on, whatever one row was.
+                log.exception("metrics.counting_broke")
 
     async def count(self) -> None:
         """Count what was told since; while the store is away that waits."""
