@@ -76,6 +76,7 @@ lock: $(VENV)/.stamp-venv ## Pin requirements/*.txt anew (UPGRADE=1 for newest v
 	env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(LOCK) --extra dev -o requirements/dev.txt
 	env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(LOCK) --extra test -c requirements/dev.txt -o requirements/test.txt
 	env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(LOCK) -c requirements/dev.txt -o requirements/run.txt
+	env -u PIP_FIND_LINKS -u UV_FIND_LINKS $(LOCK) --extra traces -c requirements/dev.txt -o requirements/traces.txt
 
 clean: ## Remove the venv and every cache; your data folders stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

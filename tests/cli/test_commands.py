@@ -18,8 +18,8 @@ WANTED = {
     "accounts list", "keys add", "credits grant", "ledger show", "ledger audit", "jobs list", "jobs show",
     "jobs cancel", "servers drain", "servers resume", "servers remove", "lanes list", "lanes pause",
     "lanes resume", "accounts sign-in", "accounts tier", "workflows list", "workflows show",
-    "workflows check", "workflows import", "order", "jobs retry", "audit list", "backup", "restore", "review list",
-    "review show", "review release", "review reject", "review suspicions", "review forgive",
+    "workflows check", "workflows import", "order", "jobs retry", "audit list", "backup", "restore",
+    "review list", "review show", "review release", "review reject", "review suspicions", "review forgive",
     "eta report", "import", "codes make", "codes list", "codes revoke", "payments list", "payments refund",
 }  # fmt: skip
 

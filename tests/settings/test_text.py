@@ -10,7 +10,9 @@ from comfygate.settings import Settings, load_settings, reference, template
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
 
-NO_DEFAULT = ("signing_secret", "admin_key", "username", "password", "base_dir", "token", "webhook_secret")
+NO_DEFAULT = (
+    "signing_secret", "admin_key", "username", "password", "base_dir", "token", "webhook_secret", "key",
+)  # fmt: skip
 
 
 def test_the_written_file_loads_as_the_defaults(tmp_path: Path) -> None:

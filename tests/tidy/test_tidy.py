@@ -50,7 +50,10 @@ def test_every_dependency_is_pinned(files: dict[str, str]) -> None:
     extras = project["optional-dependencies"]
     wanted = {
         "run": project["dependencies"],
-        "test": project["dependencies"] + extras["test"],
+        "traces": project["dependencies"] + extras["traces"],
+        "test": project["dependencies"]
+        + [name for name in extras["test"] if "[" not in name]
+        + extras["traces"],
         "dev": project["dependencies"] + [name for name in extras["dev"] if "[" not in name],
     }
     locks = {name: files[f"requirements/{name}.txt"] for name in wanted}

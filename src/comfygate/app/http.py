@@ -26,6 +26,7 @@ HURRY_SECONDS: Final = 0.3
 """The same when told to stop at once."""
 BACKLOG: Final = 1024
 
+_PORT_NAMES: Final = {"": "--port or COMFYGATE_PORT", "metrics.": "COMFYGATE_METRICS__PORT"}
 _CUT_SHORT: Final = ("ASGI callable returned without completing response", "Cancel %s running task(s)")
 
 
@@ -124,15 +125,17 @@ async def listening(
         await listener.close()
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket on `host`:`port` (0: the system chooses). Raises SettingsError when it cannot be had."""
+def bound(host: str, port: int, table: str = "") -> socket.socket:
+    """A socket on `host`:`port` (0: the system chooses). Raises SettingsError when it cannot be had; `table`
+    is where in the settings the two stand."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
         raise SettingsError(
-            f"host is {host!r}: it is no address of this machine ({error.strerror}); use 127.0.0.1 or 0.0.0.0"
+            f"{table}host is {host!r}: it is no address of this machine ({error.strerror}); "
+            "use 127.0.0.1 or 0.0.0.0"
         ) from error
     sock = socket.socket(family, kind, protocol)
     try:
@@ -145,8 +148,8 @@ def bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise SettingsError(
-            f"port is {port}: it cannot be had on {host} ({error.strerror}); is a gateway running already? "
-            "Stop it, or choose another with --port or COMFYGATE_PORT"
+            f"{table}port is {port}: it cannot be had on {host} ({error.strerror}); is a gateway running "
+            f"already? Stop it, or choose another with {_PORT_NAMES[table]}"
         ) from error
     sock.setblocking(False)
     return sock

@@ -23,6 +23,7 @@ from comfygate.api.control import create_control
 from comfygate.api.server import create_api, end_streams
 from comfygate.app.bot import add_webhook, bot_of
 from comfygate.app.http import Listener, bound, listening
+from comfygate.app.watching import Watch, Watched
 from comfygate.app.wiring import signing_secret, started
 from comfygate.cli import control_file
 from comfygate.cli.control_file import ControlFile
@@ -47,6 +48,9 @@ class Hosted:
     service: Service
     listeners: tuple[Listener, ...]
     url: str
+    watched: Watched
+    operations_url: str = ""
+    """How this machine reaches its probes and metrics at `metrics.port`; empty without one."""
 
     async def ended(self) -> None:
         """Return when one of its sockets stopped answering, which only happens when something broke."""
@@ -63,30 +67,39 @@ class Hosted:
 async def hosted(settings: Settings) -> AsyncIterator[Hosted]:
     """Run everything for the length of the block; attempts open at its end are left for adoption.
 
-    With the roles `dispatch` and `bot` only the control channel listens. Raises SettingsError (a port or
-    directory that cannot be had) and Conflict (another process is at it).
+    With the roles `dispatch` and `bot` only the control channel listens, and `metrics.port`. Raises
+    SettingsError (a port or directory that cannot be had, an extra that is not installed) and Conflict
+    (another process is at it).
     """
+    watch = Watch(settings)
     async with contextlib.AsyncExitStack() as stack:
-        api_socket = None
+        api_socket, own = None, settings.metrics
         if settings.role not in {"dispatch", "bot"}:
             api_socket = stack.enter_context(contextlib.closing(bound(settings.host, settings.port)))
+        own_socket = None
+        if own.port is not None:
+            own_socket = stack.enter_context(contextlib.closing(bound(own.host, own.port, "metrics.")))
         control_socket = stack.enter_context(contextlib.closing(bound(CONTROL_HOST, 0)))
-        service = await stack.enter_async_context(started(settings))
+        service = await stack.enter_async_context(started(settings, watch.seen))
+        watched = await stack.enter_async_context(watch.over(service))
         await stack.enter_async_context(bot_of(settings, service.ctx))
         token = secrets.token_urlsafe(TOKEN_BYTES)
         app = create_control(service.ctx, token)
         control = await stack.enter_async_context(listening(app, control_socket))
         listeners: tuple[Listener, ...] = (control,)
-        url = ""
+        url = operations_url = ""
+        if own_socket is not None:
+            face = await stack.enter_async_context(listening(watched.operations_app(), own_socket))
+            listeners, operations_url = (*listeners, face), local_url(own.host, face.port)
         if api_socket is not None:
-            http = await stack.enter_async_context(_api(settings, service, api_socket))
-            listeners, url = (http, control), local_url(settings.host, http.port)
+            http = await stack.enter_async_context(_api(settings, service, api_socket, watched))
+            listeners, url = (http, *listeners), local_url(settings.host, http.port)
         stack.enter_context(_findable(settings, ControlFile(control.port, os.getpid(), url, token)))
-        yield Hosted(service, listeners, url)
+        yield Hosted(service, listeners, url, watched, operations_url)
 
 
 def _api(
-    settings: Settings, service: Service, sock: socket.socket
+    settings: Settings, service: Service, sock: socket.socket, watched: Watched
 ) -> contextlib.AbstractAsyncContextManager[Listener]:
     api = create_api(
         service.ctx,
@@ -97,6 +110,7 @@ def _api(
     )
     add_webhook(api, settings, service.ctx)
     api.include_router(pages.router)
+    watched.put_on(api)
     return listening(api, sock, lambda: end_streams(api))
 
 
@@ -135,9 +149,16 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     with stop_signals(heard):
         async with hosted(settings) as house:
-            log.info("service.ready", url=house.url, version=VERSION, database=settings.database_address)
+            log.info(
+                "service.ready",
+                url=house.url,
+                operations_url=house.operations_url,
+                version=VERSION,
+                database=settings.database_address,
+            )
             announce(house.url)
             await _first(stop, house)
+            house.watched.readiness.stopping = True
             drained = await house.service.drain(hurry)
             log.info("service.stopping", left_open=not drained)
             if hurry.is_set():

@@ -102,9 +102,14 @@ def rules_of(settings: Settings) -> Rules:
     )
 
 
+def as_it_is(store: Store) -> Store:
+    """The store itself: nobody measures it."""
+    return store
+
+
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Context]:
-    """Store, bytes and rules, ready for use cases; no loop runs.
+async def opened(settings: Settings, seen: Callable[[Store], Store] = as_it_is) -> AsyncIterator[Context]:
+    """Store, bytes and rules, ready for use cases; no loop runs. `seen` may wrap the store, to measure it.
 
     With SQLite this holds the data directory's lock. Raises Conflict when another process has it,
     SettingsError when a directory or the database cannot be used.
@@ -117,7 +122,7 @@ async def opened(settings: Settings) -> AsyncIterator[Context]:
             # Started with the first picture that somebody looks at.
             with shared_worker() as worker:
                 yield Context(
-                    store=store,
+                    store=seen(store),
                     blobs=BlobStore(uploads=settings.uploads_path, results=settings.results_path),
                     rules=rules_of(settings),
                     now_ms=lambda: time.time_ns() // 1_000_000,
@@ -229,10 +234,10 @@ def _restart(
 
 
 @contextlib.asynccontextmanager
-async def started(settings: Settings) -> AsyncIterator[Service]:
-    """A gate with all its loops running. Raises as `opened` does."""
+async def started(settings: Settings, seen: Callable[[Store], Store] = as_it_is) -> AsyncIterator[Service]:
+    """A gate with all its loops running. Takes and raises what `opened` does."""
     async with (
-        opened(settings) as ctx,
+        opened(settings, seen) as ctx,
         http_session() as session,
         running(ctx, connector(settings, session), dispatch=settings.role in {"all", "dispatch"}) as service,
     ):

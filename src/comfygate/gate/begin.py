@@ -13,6 +13,7 @@ from comfygate.domain.blame import Blame
 from comfygate.domain.errors import BlobNotFound, ServerTrouble, UnreadablePicture
 from comfygate.domain.job import Canceled, Failed, JobError, JobState, Lost, Outcome
 from comfygate.gate import verdict
+from comfygate.gate.happenings import Phase, Reached
 from comfygate.gate.patience import surely_read
 from comfygate.gate.run import NoLongerOurs, Run
 from comfygate.gate.stage import InputGone, Staged, stage
@@ -49,6 +50,7 @@ async def _send_once(run: Run) -> Outcome | None:
         # Asked as late as can be: staging takes time, and what is sent cannot be unsent.
         if await _must_stop(run):
             return await resume(run) if run.in_doubt else Canceled()
+        run.ctx.happened(Reached(run.attempt, Phase.SEND))
         run.dropped = await _post(run, run.staged)
     except PromptRejected as refusal:
         return verdict.rejected(refusal)

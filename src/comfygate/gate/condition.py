@@ -45,8 +45,8 @@ class Condition:
         return self._health.quarantined_until_at_ms
 
     def open_slots(self, running: int, behind: int) -> int:
-        """How many more jobs the server may be given, while so many run there and so many have left it and are
-        not judged yet."""
+        """How many more jobs the server may be given, while so many run there and so many that left it are not
+        judged yet."""
         return slots_open(self._health, self._server.slots, running, behind)
 
     def see(self, evidence: Evidence) -> bool:

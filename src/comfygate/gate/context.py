@@ -12,6 +12,7 @@ from comfygate.domain.graph import NodeClass
 from comfygate.domain.health import ServerState
 from comfygate.domain.pace import Pace
 from comfygate.gate.catalogue import Shelf, no_workflows
+from comfygate.gate.happenings import Happenings
 from comfygate.gate.live import Live
 from comfygate.gate.rules import Rules
 from comfygate.store.engine import Store
@@ -111,6 +112,8 @@ class ServerStatus:
     slots: int = 1
     warm: str = ""
     """The models that its last job named, as far as this process gave it that job."""
+    foreign: int | None = None
+    """Prompts of others there at the last probe; None where this process does not probe it."""
 
     @property
     def free(self) -> bool:
@@ -170,6 +173,7 @@ class Context:
     lease: Lease = field(default_factory=Lease)
     fleet: Fleet = field(default_factory=Fleet)
     pace: Pace = field(default_factory=Pace)
+    happened: Happenings = field(default_factory=Happenings)
     cancels: dict[str, asyncio.Event] = field(default_factory=dict)
     secrets_of_jobs: dict[str, Mapping[str, str]] = field(default_factory=dict)
 

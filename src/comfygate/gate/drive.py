@@ -45,6 +45,7 @@ from comfygate.gate import verdict
 from comfygate.gate.begin import begin, resume
 from comfygate.gate.collect import collect
 from comfygate.gate.context import OUTBOX, Context
+from comfygate.gate.happenings import Began, Phase, Reached, Released
 from comfygate.gate.live import ProgressEvent
 from comfygate.gate.patience import surely_run
 from comfygate.gate.run import Link, NoLongerOurs, Run
@@ -93,6 +94,7 @@ async def drive(
     )
     try:
         outcome = await _outcome(run)
+        ctx.happened(Reached(attempt, Phase.SETTLE))
         await settle(run, outcome)
     except NoLongerOurs:
         run.log.warning("attempt.not_ours")
@@ -101,6 +103,7 @@ async def drive(
     else:
         return outcome
     finally:
+        ctx.happened(Released(attempt))
         # Cancelled in the middle, what was fetched is not thrown away here: the settling write may have been
         # committed all the same. What no row refers to is swept up later.
         if ctx.cancels.get(job_id) is cancel:
@@ -109,6 +112,7 @@ async def drive(
 
 async def _outcome(run: Run) -> Outcome:
     run.log.info("attempt.adopted" if run.attempt.adopted else "attempt.claimed")
+    run.ctx.happened(Reached(run.attempt, Phase.RESUME if run.attempt.adopted else Phase.STAGE))
     try:
         async with AsyncExitStack() as stack:
             feed = stack.enter_context(run.link.channel.listen(run.attempt.prompt_id))
@@ -149,6 +153,7 @@ async def _unmarked(run: Run) -> None:
 async def _followed(run: Run, feed: Feed, stack: AsyncExitStack) -> Outcome:
     """Follow the prompt to its end, unless it hangs before."""
     run.sign_of_life()
+    run.ctx.happened(Reached(run.attempt, Phase.WATCH))
     following = asyncio.create_task(_follow(run, feed))
     stack.push_async_callback(_ended, following)
     guarding = asyncio.create_task(until_it_hangs(run))
@@ -226,6 +231,7 @@ def _progress(event: NodeProgress) -> ProgressEvent:
 
 
 async def _mark_started(run: Run) -> None:
+    run.ctx.happened(Began(run.attempt))
     if await surely_run(run.ctx, attempts_store.mark_started, run.attempt.fence, run.ctx.now_ms()):
         run.ctx.bells.ring(OUTBOX)
         run.log.info("attempt.started")
@@ -233,6 +239,7 @@ async def _mark_started(run: Run) -> None:
 
 async def _conclude(run: Run, record: HistoryRecord) -> Outcome:
     """Judge a finished prompt and, when it succeeded, fetch its outputs."""
+    run.ctx.happened(Reached(run.attempt, Phase.COLLECT))
     if run.dropped:
         return verdict.dropped_outputs(run.dropped)
     if record.status == "interrupted" and run.cancel.is_set():

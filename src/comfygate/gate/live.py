@@ -162,6 +162,11 @@ class Live:
             if not self._streams[account_id]:
                 del self._streams[account_id]
 
+    @property
+    def streams(self) -> int:
+        """Live streams that are open, of all accounts."""
+        return sum(self._streams.values())
+
     def watched_in(self, lane: str) -> list[Watch]:
         """Watches of jobs of this lane."""
         return [watch for watches in self._watches.values() for watch in watches if watch.lane == lane]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from comfygate.domain.errors import Conflict
@@ -10,6 +11,7 @@ from comfygate.domain.order import Lane
 from comfygate.domain.safety import UNTRUSTED, Trust
 from comfygate.gate.context import OUTBOX, Context, lane_bell
 from comfygate.gate.guard import guarded
+from comfygate.gate.happenings import Submitted
 from comfygate.gate.submit import raw_price
 from comfygate.gate.views import JobView
 from comfygate.store import jobs as jobs_store
@@ -25,7 +27,9 @@ async def retry(ctx: Context, job_id: str) -> JobView:
     Raises NotFound; Conflict (not ended, succeeded, retried already, its lane is gone); and as a submission
     does: MissingAsset, QueueFull, InsufficientCredits, Forbidden. After any of them nothing was done.
     """
+    began_at = asyncio.get_running_loop().time()
     job, position = await ctx.store.run(_retry, ctx, job_id)
+    ctx.happened(Submitted(job, asyncio.get_running_loop().time() - began_at))
     ctx.bells.ring(lane_bell(job.lane))
     ctx.bells.ring(OUTBOX)
     return JobView(job, position, None, ())

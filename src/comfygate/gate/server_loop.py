@@ -27,6 +27,7 @@ from comfygate.gate.condition import Condition
 from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.drive import drive
 from comfygate.gate.driving import BEHIND_MAX, Driving
+from comfygate.gate.happenings import Claimed
 from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
 from comfygate.store import fit as fit_store
@@ -144,7 +145,8 @@ class ServerLoop:
         knew = self._condition.answers
         try:
             found = await self._link.client.probe()
-            await self._link.client.queue_depth()
+            depth = await self._link.client.queue_depth()
+            self._condition.status.foreign = max(depth - len(self._running), 0)
             now = asyncio.get_running_loop().time()
             if not knew or now - self._asked_at >= self._ctx.rules.object_info_seconds:
                 await self._ask_abilities()
@@ -275,6 +277,7 @@ class ServerLoop:
             self._elsewhere = set()
             return False
         left = driving.left
+        asked_at = asyncio.get_running_loop().time()
         try:
             attempt = await ctx.store.run(
                 attempts_store.claim,
@@ -296,6 +299,7 @@ class ServerLoop:
         driving.written(left)
         self._condition.status.warm = attempt.models or self._condition.status.warm
         ctx.bells.ring(OUTBOX)
+        ctx.happened(Claimed(attempt, asyncio.get_running_loop().time() - asked_at))
         self._start(attempt)
         return True
 

@@ -7,6 +7,7 @@ import asyncio
 from comfygate.domain.errors import GateError, StoreTrouble
 from comfygate.domain.job import Failed, Lost, Outcome, Succeeded
 from comfygate.gate.context import OUTBOX, lane_bell
+from comfygate.gate.happenings import Ended
 from comfygate.gate.run import Run
 from comfygate.store import settle as settle_store
 from comfygate.store.settle import Settled
@@ -49,6 +50,8 @@ async def settle(run: Run, outcome: Outcome) -> None:
         blame=blame,
         cause=cause,
     )
+    name = type(outcome).__name__.lower()
+    run.ctx.happened(Ended(run.attempt, name, blame, counted=settled is Settled.DONE))
     run.ctx.bells.ring(OUTBOX)
     run.ctx.bells.ring(lane_bell(run.attempt.lane))
     # After trouble a stale answer may mean that the first try was committed: then the outputs are wanted.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from comfygate.domain.safety import UNTRUSTED, Trust
 from comfygate.domain.shape import shape_digest
 from comfygate.gate.context import CANCEL, OUTBOX, Context, lane_bell
 from comfygate.gate.guard import guarded
+from comfygate.gate.happenings import Submitted
 from comfygate.gate.screen import check_inputs
 from comfygate.gate.views import JobView, get_job
 from comfygate.store import assets as assets_store
@@ -69,7 +71,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
     InsufficientCredits, IdempotencyKeyReuse, Forbidden, Screened, ScreeningUnavailable, UnreadablePicture.
     After any of them nothing was queued or charged.
     """
-    rules = ctx.rules
+    rules, began_at = ctx.rules, asyncio.get_running_loop().time()
     text = _encoded(wanted.workflow)
     size_bytes = len(text.encode())
     if size_bytes > rules.limits.graph_bytes_max:
@@ -97,6 +99,9 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
         raise
     ctx.bells.ring(lane_bell(job.lane))
     ctx.bells.ring(OUTBOX)
+    if job.id == new.id:
+        # Else an idempotency key gave the job that was made with it before.
+        ctx.happened(Submitted(job, asyncio.get_running_loop().time() - began_at))
     return JobView(job, position, None, ())
 
 

@@ -27,7 +27,7 @@ CLIENT_VARIABLES: Final = frozenset({"COMFYGATE_URL", "COMFYGATE_API_KEY"})
 """Variables that commands read as clients of a running gateway; the service itself ignores them."""
 
 _SECRET_FIELDS: Final = frozenset(
-    {"admin_key", "database_url", "signing_secret", "server_secrets", "server_hooks"}
+    {"admin_key", "database_url", "metrics", "signing_secret", "server_secrets", "server_hooks", "traces"}
 )
 _SHOWN_CHARACTERS_MAX: Final = 60
 

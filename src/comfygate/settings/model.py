@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator, model_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from comfygate.settings.bot import BotSettings
+from comfygate.settings.operations import MetricsSettings, TracesSettings
 from comfygate.settings.parts import (
     DAY_SECONDS,
     ComfySettings,
@@ -194,6 +195,14 @@ class Settings(BaseSettings):
     )
     bot: BotSettings = Field(default_factory=BotSettings, description="The Telegram bot.")
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged and how.")
+    metrics: MetricsSettings = Field(
+        default_factory=MetricsSettings,
+        description="Prometheus metrics and probes; see docs/reference/metrics.md.",
+    )
+    traces: TracesSettings = Field(
+        default_factory=TracesSettings,
+        description="OpenTelemetry traces, with `pip install comfygate[traces]`.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -265,6 +274,13 @@ class Settings(BaseSettings):
                 f"role is {self.role!r}: SQLite is for one process, which does everything;"
                 " set database_url to a PostgreSQL to split the roles"
             )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_have_a_place(self) -> Self:
+        if self.metrics.enabled and self.metrics.port is None and self.role in {"dispatch", "bot"}:
+            message = f"role is {self.role!r}, which takes no requests: metrics.enabled needs metrics.port"
             raise ValueError(message)
         return self
 

@@ -117,6 +117,7 @@ def _claimed(
         deliver=job.deliver,
         models=job.models,
         left=left,
+        submitted_at_ms=job.created_at_ms,
     )
 
 

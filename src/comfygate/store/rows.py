@@ -132,6 +132,7 @@ class ClaimedAttempt:
     deliver: tuple[str, ...] = ()
     models: str = ""
     left: bool = False
+    submitted_at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
