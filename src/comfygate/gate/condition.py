@@ -45,7 +45,7 @@ class Condition:
         return self._health.quarantined_until_at_ms
 
     def open_slots(self, running: int, behind: int) -> int:
-        """How many more jobs the server may be given, while so many run there and so many that left it are not
+        """How many more jobs the server may be given, while so many run there and so many that left are not
         judged yet."""
         return slots_open(self._health, self._server.slots, running, behind)
 

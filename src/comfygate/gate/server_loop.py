@@ -146,7 +146,7 @@ class ServerLoop:
         try:
             found = await self._link.client.probe()
             depth = await self._link.client.queue_depth()
-            self._condition.status.foreign = max(depth - len(self._running), 0)
+            self._condition.status.foreign = max(depth - len(self._driving.held), 0)
             now = asyncio.get_running_loop().time()
             if not knew or now - self._asked_at >= self._ctx.rules.object_info_seconds:
                 await self._ask_abilities()
