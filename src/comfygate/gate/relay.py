@@ -25,6 +25,8 @@ BATCH_MAX = 200
 """Rows read and marked together."""
 POLL_SECONDS = 1.0
 """The safety net behind the bell; also the wait after a subscriber failed."""
+LINGER_SECONDS = 0.02
+"""After something was told, so long until the next is."""
 POSITIONS_TOPIC = "positions"
 
 LEASE = "relay"
@@ -44,8 +46,10 @@ async def relay(ctx: Context, subscribers: list[Subscriber], told: Told | None =
         while True:
             bell.clear()
             try:
-                if await turn.is_ours():
-                    await drain(ctx, subscribers, told)
+                if await turn.is_ours() and await drain(ctx, subscribers, told):
+                    # What comes meanwhile is told and marked together: a mark is a commit, and competes with
+                    # those that a server waits for.
+                    await asyncio.sleep(LINGER_SECONDS)
             except Exception as error:  # noqa: BLE001 - the loop outlives a failed round
                 log.error("relay.round_failed", error=repr(error))
             await heard(bell, POLL_SECONDS)

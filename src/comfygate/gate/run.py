@@ -66,6 +66,8 @@ class Run:
     screening: Screening | None = None
     """What its outputs screened as, once they were."""
 
+    begun_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    """When this process began with it, by the event loop's clock."""
     heard_at: float = 0.0
     """When the prompt last gave a sign of life, by the event loop's clock."""
     is_running: bool = False

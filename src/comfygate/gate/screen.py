@@ -38,8 +38,8 @@ from comfygate.gate.live import PreviewEvent
 from comfygate.gate.patience import surely_read, surely_run
 from comfygate.gate.run import Run
 from comfygate.store import assets as assets_store
-from comfygate.store import jobs as jobs_store
 from comfygate.store import screening as screening_store
+from comfygate.store.admission import missing_asset
 from comfygate.store.engine import Connection
 from comfygate.store.rows import AssetRow, JobScore, NewOutput, Screening
 
@@ -112,7 +112,7 @@ def _resolved(
         name = reference.name or ""
         asset = assets_store.find_by_path(conn, account_id, name, now_ms) if name.isprintable() else None
         if asset is None:
-            raise jobs_store.missing_asset(reference.node_id, reference.field, name)
+            raise missing_asset(reference.node_id, reference.field, name)
         found.append((reference, asset))
     return found
 

@@ -29,6 +29,7 @@ from comfygate.gate.screen import check_inputs
 from comfygate.gate.views import JobView, get_job
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
+from comfygate.store.admission import missing_asset
 from comfygate.store.engine import Connection
 from comfygate.store.rows import JobInput, JobRow, NewJob
 
@@ -186,7 +187,7 @@ def _resolve(conn: Connection, new: NewJob, reference: FileReference) -> JobInpu
     # No upload has an unprintable name, and PostgreSQL takes no NUL even to compare.
     asset = assets_store.find_by_path(conn, new.account_id, name, new.now_ms) if name.isprintable() else None
     if asset is None:
-        raise jobs_store.missing_asset(reference.node_id, reference.field, name)
+        raise missing_asset(reference.node_id, reference.field, name)
     return JobInput(reference.node_id, reference.path, asset.id)
 
 

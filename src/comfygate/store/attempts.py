@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.blame import Blame
@@ -20,6 +20,36 @@ from comfygate.store.outbox import tell
 from comfygate.store.rows import AttemptRow, ClaimedAttempt, JobRow
 from comfygate.store.run_times import usual_run_ms
 from comfygate.store.tables import HOLDS_SLOT, attempts, jobs
+
+# Built once: building a statement costs more than running it.
+_TAKE = (
+    update(jobs)
+    .where(jobs.c.ticket == bindparam("mine"), jobs.c.state == "queued")
+    .values(state=JobState.CLAIMED.value, attempt=jobs.c.attempt + 1)
+)
+_HELD = select(attempts.c.slot, attempts.c.job_id, attempts.c.number).where(
+    attempts.c.server == bindparam("server"), HOLDS_SLOT
+)
+_LOCKED = select(jobs.c.ticket).where(jobs.c.id == bindparam("job_id")).with_for_update()
+_BEGAN = (
+    update(attempts)
+    .where(
+        attempts.c.job_id == bindparam("of_job"),
+        attempts.c.number == bindparam("of_number"),
+        attempts.c.ended_at_ms.is_(None),
+        attempts.c.started_at_ms.is_(None),
+    )
+    .values(started_at_ms=bindparam("now_ms"))
+)
+_RUNS = (
+    update(jobs)
+    .where(
+        jobs.c.id == bindparam("of_job"), jobs.c.attempt == bindparam("of_number"), jobs.c.state == "claimed"
+    )
+    .values(
+        state=JobState.RUNNING.value, started_at_ms=func.coalesce(jobs.c.started_at_ms, bindparam("now_ms"))
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +89,7 @@ def claim(
     head = first_for(conn, slot.server, slot.lanes, now_ms, taste)
     if head is None:
         return None
-    taken = conn.execute(
-        update(jobs)
-        .where(jobs.c.ticket == head.ticket, jobs.c.state == "queued")
-        .values(state=JobState.CLAIMED.value, attempt=jobs.c.attempt + 1)
-    )
-    if taken.rowcount == 0:
+    if conn.execute(_TAKE, {"mine": head.ticket}).rowcount == 0:
         return None
     turns.began(conn, head.lane, head.priority, head.share)
     if taste.limits.get(head.lane):
@@ -170,10 +195,8 @@ def take_over(
 
 def open_slots(conn: Connection, server: str, besides: Collection[Fence] = ()) -> set[int]:
     """Numbers of the server's slots that an open attempt holds, whoever owns it, but for those `besides`."""
-    query = select(attempts.c.slot, attempts.c.job_id, attempts.c.number).where(
-        attempts.c.server == server, HOLDS_SLOT
-    )
-    return {row.slot for row in conn.execute(query) if Fence(row.job_id, row.number) not in besides}
+    held = conn.execute(_HELD, {"server": server})
+    return {row.slot for row in held if Fence(row.job_id, row.number) not in besides}
 
 
 def leave(conn: Connection, fence: Fence, now_ms: int) -> None:
@@ -243,25 +266,11 @@ def still_ours(conn: Connection, fence: Fence, owner: str) -> JobState | None:
 def mark_started(conn: Connection, fence: Fence, now_ms: int) -> bool:
     """ComfyUI began this attempt. False, and nothing written, if the attempt no longer counts."""
     # The job before the attempt, as in `settle`: two that lock in different orders wait for each other.
-    conn.execute(select(jobs.c.ticket).where(jobs.c.id == fence.job_id).with_for_update())
-    started = conn.execute(
-        update(attempts)
-        .where(
-            attempts.c.job_id == fence.job_id,
-            attempts.c.number == fence.attempt,
-            attempts.c.ended_at_ms.is_(None),
-            attempts.c.started_at_ms.is_(None),
-        )
-        .values(started_at_ms=now_ms)
-    )
-    if started.rowcount == 0:
+    conn.execute(_LOCKED, {"job_id": fence.job_id})
+    values = {"of_job": fence.job_id, "of_number": fence.attempt, "now_ms": now_ms}
+    if conn.execute(_BEGAN, values).rowcount == 0:
         return False
-    moved = conn.execute(
-        update(jobs)
-        .where(jobs.c.id == fence.job_id, jobs.c.attempt == fence.attempt, jobs.c.state == "claimed")
-        .values(state=JobState.RUNNING.value, started_at_ms=func.coalesce(jobs.c.started_at_ms, now_ms))
-    )
-    if moved.rowcount:
+    if conn.execute(_RUNS, values).rowcount:
         tell(conn, get_job(conn, fence.job_id), "job.running", {}, now_ms)
     return True
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, Select, Text, bindparam, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.store import turns
@@ -65,6 +67,13 @@ _COLUMNS = (
     jobs.c.created_at_ms,
 )
 
+_MINE = (
+    select(jobs.c.ticket)
+    .where(jobs.c.ticket == bindparam("ticket"), IS_QUEUED)
+    .with_for_update(skip_locked=True)
+)
+_GRAPH = select(job_graphs.c.graph).where(job_graphs.c.job_id == bindparam("job_id"))
+
 
 def first_for(
     conn: Connection, server: str, of_lanes: Sequence[str], now_ms: int, taste: Taste
@@ -91,8 +100,7 @@ def first_for(
             return None
         if before and not _count_overtakes(conn, before, taste.overtakes_max):
             chosen = head
-        mine = select(jobs.c.ticket).where(jobs.c.ticket == chosen.ticket, IS_QUEUED)
-        if conn.execute(mine.with_for_update(skip_locked=True)).scalar() is None:
+        if conn.execute(_MINE, {"ticket": chosen.ticket}).scalar() is None:
             # Another server is taking it, or has.
             passed.tickets.add(chosen.ticket)
             continue
@@ -115,7 +123,7 @@ def _best(
     for lane in of_lanes:
         bound = taste.limits.get(lane, 0)
         oldest = bool(bound) and turns.overtakes_in(conn, lane) >= bound
-        row = conn.execute(_first_in(lane, server, now_ms, passed, oldest=oldest)).one_or_none()
+        row = _first_in(conn, lane, server, now_ms, passed, oldest=oldest)
         if row is not None:
             heads.append((0 if oldest else 1, row.priority, row.ticket, row))
     return min(heads, key=lambda one: one[:3])[3] if heads else None
@@ -125,9 +133,7 @@ def _fits(conn: Connection, job: Head, server: str, now_ms: int, taste: Taste) -
     """Whether the server can run it; found out once a workflow, and kept where it cannot."""
     if taste.judge is None or not job.workflow or job.workflow in taste.good:
         return True
-    reason = taste.judge(
-        conn.execute(select(job_graphs.c.graph).where(job_graphs.c.job_id == job.id)).scalar_one()
-    )
+    reason = taste.judge(conn.execute(_GRAPH, {"job_id": job.id}).scalar_one())
     if not reason:
         taste.good.add(job.workflow)
         return True
@@ -149,9 +155,9 @@ def _warm_or(
         return None, ()
     if not taste.warm or taste.limits.get(head.lane):
         return head, ()
-    near = _first_in(head.lane, server, now_ms, Passed(set(), set()), oldest=False)
+    values = {"lane": head.lane, "server": server, "now_ms": now_ms, "priority": head.priority}
     before: list[int] = []
-    for row in conn.execute(near.where(jobs.c.priority == head.priority).limit(taste.window)):
+    for row in conn.execute(_near_query(), {**values, "most": taste.window}):
         if row.models == taste.warm and row.workflow in taste.good and row.running_max is None:
             return row, before
         before.append(row.ticket)
@@ -187,12 +193,16 @@ def forget_overtaken(conn: Connection) -> int:
     return conn.execute(delete(overtaken).where(~waits)).rowcount
 
 
-def _first_in(lane: str, server: str, now_ms: int, passed: Passed, *, oldest: bool):  # type: ignore[no-untyped-def]  # a select
+@cache
+def _first_query(*, oldest: bool, past_accounts: bool, past_tickets: bool) -> Select[Any]:
+    """Built once each: building a statement costs more than running it. Binds `lane`, `server`, `now_ms`, and
+    `accounts` and `tickets` where those are passed over."""
+    lane, server = bindparam("lane", type_=Text), bindparam("server", type_=Text)
     failed_there = exists().where(attempts.c.job_id == jobs.c.id, attempts.c.server == server, ELSEWHERE)
     hung_there = exists().where(
         pair_quarantines.c.workflow == jobs.c.workflow,
         pair_quarantines.c.server == server,
-        pair_quarantines.c.until_at_ms > now_ms,
+        pair_quarantines.c.until_at_ms > bindparam("now_ms"),
     )
     unfit = exists().where(misfits.c.workflow == jobs.c.workflow, misfits.c.server == server)
     paused = exists().where(lanes.c.name == lane, lanes.c.paused_at_ms.is_not(None))
@@ -202,13 +212,32 @@ def _first_in(lane: str, server: str, now_ms: int, passed: Passed, *, oldest: bo
         select(*_COLUMNS)
         .where(jobs.c.lane == lane, IS_QUEUED, ~failed_there, ~hung_there, ~unfit, ~paused, ~drained)
         .order_by(*order)
-        .limit(1)
     )
+    if past_accounts:
+        query = query.where(jobs.c.account_id.not_in(bindparam("accounts", expanding=True)))
+    if past_tickets:
+        query = query.where(jobs.c.ticket.not_in(bindparam("tickets", expanding=True)))
+    return query.limit(bindparam("most"))
+
+
+@cache
+def _near_query() -> Select[Any]:
+    first = _first_query(oldest=False, past_accounts=False, past_tickets=False)
+    return first.where(jobs.c.priority == bindparam("priority"))
+
+
+def _first_in(
+    conn: Connection, lane: str, server: str, now_ms: int, passed: Passed, *, oldest: bool
+) -> Head | None:
+    query = _first_query(
+        oldest=oldest, past_accounts=bool(passed.accounts), past_tickets=bool(passed.tickets)
+    )
+    values: dict[str, object] = {"lane": lane, "server": server, "now_ms": now_ms, "most": 1}
     if passed.accounts:
-        query = query.where(jobs.c.account_id.not_in(passed.accounts))
+        values["accounts"] = sorted(passed.accounts)
     if passed.tickets:
-        query = query.where(jobs.c.ticket.not_in(passed.tickets))
-    return query
+        values["tickets"] = sorted(passed.tickets)
+    return conn.execute(query, values).one_or_none()
 
 
 def other_server_for(conn: Connection, job: JobRow, *, besides: str, now_ms: int) -> bool:

@@ -6,25 +6,36 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.credits import EntryKind, HoldState
 from comfygate.domain.errors import (
     Forbidden,
     IdempotencyKeyReuse,
-    MissingAsset,
     NotFound,
-    QueueFull,
 )
 from comfygate.domain.job import JobError, JobState
 from comfygate.domain.order import Tier, tier_named
 from comfygate.domain.pricing import Charge, charge, day_of, may_be_free
 from comfygate.store import ledger, turns
 from comfygate.store.accounts import get_account
+from comfygate.store.admission import check_inputs, check_room, rows_of
 from comfygate.store.outbox import tell
 from comfygate.store.rows import JobInput, JobRow, NewJob
-from comfygate.store.tables import IS_QUEUED, accounts, assets, idempotency_keys, job_graphs, job_inputs, jobs
+from comfygate.store.tables import IS_QUEUED, accounts, idempotency_keys, job_graphs, job_inputs, jobs
 
 
 def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency_seconds: int) -> JobRow:
@@ -51,8 +62,8 @@ def submit(conn: Connection, new: NewJob, tiers: Mapping[str, Tier], idempotency
             idempotency_seconds,
         )
     _check_tier(new, tier)
-    _check_room(conn, new, tier)
-    _check_inputs(conn, new)
+    check_room(conn, new, tier)
+    check_inputs(conn, new)
     cost = charge_of(conn, new.account_id, new.price, tier, new.now_ms)
     if cost.charged:
         ledger.debit(conn, new.account_id, cost.charged)
@@ -177,55 +188,6 @@ def forget_keys(conn: Connection, used_before_ms: int) -> None:
     conn.execute(delete(idempotency_keys).where(idempotency_keys.c.created_at_ms <= used_before_ms))
 
 
-def _check_room(conn: Connection, new: NewJob, tier: Tier) -> None:
-    queued = select(literal(1)).where(IS_QUEUED)
-    of_account = queued.where(jobs.c.account_id == new.account_id).limit(tier.jobs_queued_max)
-    if _rows(conn, of_account) >= tier.jobs_queued_max:
-        raise QueueFull(
-            f"this account has {tier.jobs_queued_max} jobs queued, the most that tier {tier.name} may have",
-            details={"limit": "jobs_queued_max", "value": tier.jobs_queued_max},
-        )
-    in_lane = queued.where(jobs.c.lane == new.lane).limit(new.depth_max)
-    if _rows(conn, in_lane) >= new.depth_max:
-        raise QueueFull(
-            f"lane {new.lane} has {new.depth_max} jobs queued, the most it may hold",
-            details={"limit": "depth_max", "value": new.depth_max},
-        )
-
-
-def _rows(conn: Connection, query) -> int:  # type: ignore[no-untyped-def]  # any select
-    return conn.execute(select(func.count()).select_from(query.subquery())).scalar_one()
-
-
-def _check_inputs(conn: Connection, new: NewJob) -> None:
-    wanted = {item.asset_id for item in new.inputs}
-    if not wanted:
-        return
-    owned = set(
-        conn.execute(
-            select(assets.c.id)
-            .where(
-                assets.c.id.in_(wanted),
-                assets.c.account_id == new.account_id,
-                assets.c.expires_at_ms > new.now_ms,
-            )
-            # Until this commits nobody deletes them, not knowing of the job.
-            .with_for_update(read=True)
-        ).scalars()
-    )
-    for item in new.inputs:
-        if item.asset_id not in owned:
-            raise missing_asset(item.node_id, ".".join(str(part) for part in item.path), item.asset_id)
-
-
-def missing_asset(node_id: str, field: str, name: str) -> MissingAsset:
-    """The refusal of a reference to a file that is not the caller's."""
-    return MissingAsset(
-        f"node {node_id}, field {field!r}: no asset {name!r} among your uploads; upload it first",
-        details={"node_errors": {node_id: [{"field": field, "reason": f"missing_asset: {name}"}]}},
-    )
-
-
 def job_row(row: Row[tuple[object, ...]]) -> JobRow:
     """A JobRow from a row of the jobs table."""
     return JobRow(
@@ -257,12 +219,19 @@ def job_row(row: Row[tuple[object, ...]]) -> JobRow:
     )
 
 
+# Built once: building a statement costs more than running it.
+_BY_ID = select(jobs).where(jobs.c.id == bindparam("job_id"))
+_OF_ACCOUNT = _BY_ID.where(jobs.c.account_id == bindparam("account_id"))
+_GRAPH = select(job_graphs.c.graph).where(job_graphs.c.job_id == bindparam("job_id"))
+_INPUTS = select(job_inputs).where(job_inputs.c.job_id == bindparam("job_id")).order_by(job_inputs.c.position)
+
+
 def get_job(conn: Connection, job_id: str, account_id: str | None = None) -> JobRow:
     """The job, if it is this account's (None: the operator). Raises NotFound, unknown or foreign alike."""
-    query = select(jobs).where(jobs.c.id == job_id)
-    if account_id is not None:
-        query = query.where(jobs.c.account_id == account_id)
-    row = conn.execute(query).one_or_none()
+    if account_id is None:
+        row = conn.execute(_BY_ID, {"job_id": job_id}).one_or_none()
+    else:
+        row = conn.execute(_OF_ACCOUNT, {"job_id": job_id, "account_id": account_id}).one_or_none()
     if row is None:
         raise NotFound(f"no job with the id {job_id!r}")
     return job_row(row)
@@ -270,7 +239,7 @@ def get_job(conn: Connection, job_id: str, account_id: str | None = None) -> Job
 
 def get_graph(conn: Connection, job_id: str) -> str:
     """The graph as it was submitted, as JSON text."""
-    graph: str = conn.execute(select(job_graphs.c.graph).where(job_graphs.c.job_id == job_id)).scalar_one()
+    graph: str = conn.execute(_GRAPH, {"job_id": job_id}).scalar_one()
     return graph
 
 
@@ -314,7 +283,7 @@ def position(conn: Connection, job: JobRow, cap: int) -> int | None:
         )
         .limit(cap)
     )
-    return _rows(conn, ahead) + 1
+    return rows_of(conn, ahead) + 1
 
 
 def front_of_lane(conn: Connection, lane: str, limit: int) -> list[str]:
@@ -390,7 +359,5 @@ def _end_queued(conn: Connection, job: JobRow, state: JobState, reason: str, now
 
 def inputs_of(conn: Connection, job_id: str) -> tuple[JobInput, ...]:
     """Where the job's graph takes which asset."""
-    query = select(job_inputs).where(job_inputs.c.job_id == job_id).order_by(job_inputs.c.position)
-    return tuple(
-        JobInput(row.node_id, tuple(json.loads(row.path)), row.asset_id) for row in conn.execute(query)
-    )
+    found = conn.execute(_INPUTS, {"job_id": job_id})
+    return tuple(JobInput(row.node_id, tuple(json.loads(row.path)), row.asset_id) for row in found)

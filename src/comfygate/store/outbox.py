@@ -15,18 +15,21 @@ from sqlalchemy import Connection, delete, insert, select, update
 from comfygate.store.rows import JobRow, OutboxRow
 from comfygate.store.tables import outbox
 
+_TELL = insert(outbox).inline()
+
 
 def tell(conn: Connection, job: JobRow, kind: str, payload: dict[str, Any], now_ms: int) -> None:
     """Record that `kind` happened to `job`."""
     conn.execute(
-        insert(outbox).values(
-            job_id=job.id,
-            account_id=job.account_id,
-            lane=job.lane,
-            kind=kind,
-            payload=json.dumps(payload),
-            created_at_ms=now_ms,
-        )
+        _TELL,
+        {
+            "job_id": job.id,
+            "account_id": job.account_id,
+            "lane": job.lane,
+            "kind": kind,
+            "payload": json.dumps(payload),
+            "created_at_ms": now_ms,
+        },
     )
 
 

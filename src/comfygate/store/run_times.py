@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.run_times import Kind, kept_after
@@ -21,11 +21,12 @@ SAMPLE_ROWS_MAX = 128
 """Rows of one lane that an estimate reads at most, and as many again of the workflows it is about."""
 
 
+_USUAL = select(run_times.c.usual_ms).where(run_times.c.workflow == bindparam("workflow"))
+
+
 def usual_run_ms(conn: Connection, workflow: str) -> int | None:
     """The usual time of a run, in ms; None for a workflow that has not succeeded yet."""
-    found: int | None = conn.execute(
-        select(run_times.c.usual_ms).where(run_times.c.workflow == workflow)
-    ).scalar()
+    found: int | None = conn.execute(_USUAL, {"workflow": workflow}).scalar()
     return found
 
 
