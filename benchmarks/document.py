@@ -19,12 +19,14 @@ _MARKED = re.compile(r"(<!-- bench (?P<name>[a-z]+) -->\n).*?(<!-- end -->)", re
 
 
 def filled(page: str, run: results.Run) -> str:
-    """The page with every marked table written anew; raises KeyError for one that the run has not."""
+    """The page with every marked table written anew, and a sentence where the run has none."""
 
     def table(found: re.Match[str]) -> str:
         name = found["name"]
         if name == "machine":
             return f"{found[1]}{_machine(run)}\n{found[3]}"
+        if name not in run.rows:
+            return f"{found[1]}Not measured in this run.\n{found[3]}"
         lines = ["| measured | engine | figure | in the same run |", "| --- | --- | --- | --- |"]
         for row in run.rows[name]:
             cells = row.cells() if isinstance(row, Figure) else row

@@ -73,13 +73,18 @@ def _figures(what: str, engine: str, found: Watched, first: Watched | None, cont
             control if base else "", None, "higher" if higher else "lower",
         )  # fmt: skip
 
-    return [
+    found_all = [
         figure("rate", "rate", "jobs/s", higher=True),
         figure("busy", "busy", "of the servers' time", higher=True),
+        figure("event-loop lag, p99", "lag_p99_ms", "ms"),
+    ]
+    if not found.rate:  # no job ended in the time: there is no gap and no cost a job to speak of
+        return found_all
+    return [
+        *found_all,
         figure("gateway's CPU a job", "cpu_ms", "ms"),
         figure("gap, median", "gap_median_ms", "ms"),
         figure("gap, p99", "gap_p99_ms", "ms"),
-        figure("event-loop lag, p99", "lag_p99_ms", "ms"),
     ]
 
 
@@ -123,7 +128,7 @@ async def _seconds(light: Child, gates: list[Gateway], servers: int, size: Size)
     jobs = sum(done.values())
     return Watched(
         jobs / size.seconds,
-        used * 1000 / max(jobs, 1),
+        used * 1000 / jobs if jobs else 0.0,
         statistics.median(gaps) if gaps else 0.0,
         quantile(gaps, 0.99),
         jobs * size.job_seconds / (servers * size.seconds),

@@ -21,9 +21,10 @@ BUSY_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Clients, and seconds of each load."""
+    """Clients, those who also upload, and seconds of each load."""
 
     clients: tuple[int, ...] = (1, 16, 128)
+    uploaders: tuple[int, ...] = (1, 16)
     seconds: float = 3.0
     warm_seconds: float = 1.0
 
@@ -54,7 +55,7 @@ async def measure_submit(engine: Engine, size: Size | None = None) -> list[Figur
         keys = [one.key for one in made]
         for inputs in (False, True):
             await _load(callers, gate.child, gate.child.url, keys[:1], size.warm_seconds, inputs=inputs)
-            for clients in size.clients:
+            for clients in size.uploaders if inputs else size.clients:
                 given = keys[:clients]
                 plain = await _load(callers, bare, bare.url, given, size.warm_seconds, inputs=inputs)
                 ours = await _load(callers, gate.child, gate.child.url, given, size.seconds, inputs=inputs)

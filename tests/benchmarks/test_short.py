@@ -58,7 +58,7 @@ def test_a_run_is_kept_and_compared(tmp_path: Path) -> None:
 
 
 async def test_submit(engine: Engine) -> None:
-    found = await submit.measure_submit(engine, submit.Size(clients=(2,), seconds=0.1, warm_seconds=0.05))
+    found = await submit.measure_submit(engine, submit.Size((2,), (1,), seconds=0.1, warm_seconds=0.05))
     assert len(found) == 8
     assert all(one.value > 0 for one in found)
 
