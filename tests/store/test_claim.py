@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from comfygate.domain.blame import Blame
 from comfygate.domain.errors import Conflict
-from comfygate.domain.job import Fence, JobState, Lost
+from comfygate.domain.job import Fence, JobState, Lost, Succeeded
 from comfygate.store import attempts, jobs
 from comfygate.store.attempts import Slot
 from comfygate.store.engine import Store
 from comfygate.store.rows import ClaimedAttempt
+from comfygate.store.settle import Settled
 from tests.store.world import NOW, Waiter, World, fresh, takes
 
 
@@ -199,3 +201,44 @@ class TestBesideAnotherClaim:
             canceling.until_blocked()
             one.commit()
         assert canceling.done().state is JobState.CANCELING
+
+
+def test_a_slot_is_given_on_once_its_prompt_has_left_the_server(world: World) -> None:
+    account_id = world.account()
+    first, second, third = (world.submit(account_id).id for _ in range(3))
+    one = world.claimed()
+    with pytest.raises(Conflict):
+        world.claim()
+    two = world.claimed(left=[one.fence])
+    assert (one.fence.job_id, two.fence.job_id) == (first, second)
+    # Both are open, each to be settled by its own fence; the slot is the second one's.
+    assert world.run(attempts.open_slots, "gpu") == {0}
+    with pytest.raises(Conflict):
+        world.claim(left=[one.fence])
+    assert world.settle(one.fence, Lost("gone", Blame.SERVER_LOST)) is Settled.DONE
+    assert world.run(attempts.open_slots, "gpu") == {0}
+    assert world.settle(two.fence, Succeeded()) is Settled.DONE
+    # The first one came back under its own ticket, before the third.
+    assert world.claimed().fence.job_id == first
+    assert world.job(third).state is JobState.QUEUED
+
+
+def test_a_claim_that_finds_nothing_writes_nothing_of_those_that_left(world: World) -> None:
+    account_id = world.account()
+    world.submit(account_id)
+    one = world.claimed()
+    before = world.dump()
+    assert world.claim(left=[one.fence]) is None
+    assert world.dump() == before
+
+
+def test_who_takes_over_knows_which_prompts_have_left(world: World) -> None:
+    account_id = world.account()
+    first, second = world.submit(account_id).id, world.submit(account_id).id
+    one = world.claimed(lease_ms=-1)
+    world.claimed(left=[one.fence], lease_ms=-1)
+    adopted = world.run(attempts.take_over, "gpu", owner="other", lease_ms=60_000, now_ms=NOW, at_once=True)
+    assert {(found.fence.job_id, found.slot, found.left) for found in adopted} == {
+        (first, 0, True),
+        (second, 0, False),
+    }

@@ -3,7 +3,7 @@
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
@@ -120,7 +120,13 @@ class World:
         return self.job(job_id).state
 
     def claim(
-        self, *lanes: str, server: str = "gpu", number: int = 0, owner: str = "me", lease_ms: int = 60_000
+        self,
+        *lanes: str,
+        server: str = "gpu",
+        number: int = 0,
+        owner: str = "me",
+        lease_ms: int = 60_000,
+        left: Collection[Fence] = (),
     ) -> ClaimedAttempt | None:
         return self.run(
             attempts.claim,
@@ -129,6 +135,7 @@ class World:
             prompt_id=fresh("prompt"),
             lease_ms=lease_ms,
             now_ms=NOW,
+            left=left,
         )
 
     def claimed(self, *lanes: str, **where: Any) -> ClaimedAttempt:

@@ -1,0 +1,85 @@
+"""The server gets its next job while what the last one made is fetched, judged and written."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from comfygate.assets.blobs import Area, BlobStore, StoredBlob
+from comfygate.gate.driving import BEHIND_MAX
+from comfygate.simulator import Simulator
+from tests.promises.rig import Gateway, gateway, plain_graph, settings_for
+
+
+class Storage:
+    """Holds up everything that is written among the results until it is released."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.released = asyncio.Event()
+        self.waiting = 0
+        real = BlobStore.write
+
+        async def write(
+            store: BlobStore, area: Area, chunks: AsyncIterator[bytes], *, bytes_max: int
+        ) -> StoredBlob:
+            if area == "results":
+                self.waiting += 1
+                await self.released.wait()
+            return await real(store, area, chunks, bytes_max=bytes_max)
+
+        monkeypatch.setattr(BlobStore, "write", write)
+
+
+@pytest.fixture
+async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
+    async with Simulator(base_dir=tmp_path / "comfy") as started:
+        yield started
+
+
+@pytest.fixture
+async def house(tmp_path: Path, database_url: str, simulator: Simulator) -> AsyncIterator[Gateway]:
+    async with gateway(settings_for(tmp_path / "gate", database_url)) as started:
+        await started.add_server("one", simulator.url, "image")
+        yield started
+
+
+async def test_slow_storage_holds_no_server_up_until_too_much_is_behind(
+    house: Gateway, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = Storage(monkeypatch)
+    ann = await house.add_account("ann")
+    jobs = [await ann.submit(plain_graph()) for _ in range(BEHIND_MAX + 2)]
+    # One after the other they run, though not one has its result yet.
+    async with asyncio.timeout(30):
+        while len(simulator.executed) < BEHIND_MAX or storage.waiting < BEHIND_MAX:
+            await asyncio.to_thread(lambda: None)
+    found = [(await ann.job(job))["status"] for job in jobs]
+    assert found == ["running"] * BEHIND_MAX + ["queued"] * 2
+    assert len(simulator.executed) == BEHIND_MAX
+    storage.released.set()
+    for job in jobs:
+        done = await ann.end(job)
+        assert done["status"] == "succeeded"
+        assert len(done["outputs"]) == 1
+    assert len(simulator.executed) == BEHIND_MAX + 2
+    await house.audit()
+
+
+async def test_after_a_failure_nothing_is_sent_before_it_is_judged(
+    house: Gateway, simulator: Simulator
+) -> None:
+    """Memory ran out: the server's is freed before it gets the next job, which was queued all the while."""
+    simulator.error_on(
+        "SaveImage", message="Allocation on device", exception_type="torch.OutOfMemoryError", times=1
+    )
+    ann = await house.add_account("ann")
+    await house.operate("lanes.pause", lane="image")
+    jobs = [await ann.submit(plain_graph()) for _ in range(3)]
+    await house.operate("lanes.resume", lane="image")
+    for job in jobs:
+        assert (await ann.end(job))["status"] == "succeeded"
+    asked = [one.path for one in simulator.requests if one.path in {"/prompt", "/free"}]
+    assert asked[:3] == ["/prompt", "/free", "/prompt"]
