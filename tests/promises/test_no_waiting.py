@@ -11,7 +11,7 @@ import pytest
 from comfygate.assets.blobs import Area, BlobStore, StoredBlob
 from comfygate.gate.driving import BEHIND_MAX
 from comfygate.simulator import Simulator
-from tests.promises.rig import Gateway, gateway, plain_graph, settings_for
+from tests.promises.rig import Caller, Gateway, gateway, image_graph, picture, plain_graph, settings_for
 
 
 class Storage:
@@ -81,5 +81,65 @@ async def test_after_a_failure_nothing_is_sent_before_it_is_judged(
     await house.operate("lanes.resume", lane="image")
     for job in jobs:
         assert (await ann.end(job))["status"] == "succeeded"
-    asked = [one.path for one in simulator.requests if one.path in {"/prompt", "/free"}]
+    posted = [one.path for one in simulator.requests if one.method == "POST"]
+    asked = [path for path in posted if path in {"/prompt", "/free"}]
     assert asked[:3] == ["/prompt", "/free", "/prompt"]
+
+
+async def with_picture(caller: Caller, colour: tuple[int, int, int]) -> str:
+    """Submit a job of one picture."""
+    name = f"{colour[0]}.png"
+    await caller.upload(picture(colour), name)
+    return await caller.submit(image_graph(name))
+
+
+def uploaded(simulator: Simulator) -> int:
+    return sum(one.path == "/upload/image" for one in simulator.requests)
+
+
+async def until_uploaded(simulator: Simulator, count: int) -> None:
+    async with asyncio.timeout(30):
+        while uploaded(simulator) < count:
+            await asyncio.to_thread(lambda: None)
+
+
+async def test_the_next_jobs_inputs_are_there_before_its_turn_and_bind_nothing(
+    house: Gateway, simulator: Simulator
+) -> None:
+    ann = await house.add_account("ann")
+    gold = await house.add_account("gold", tier="black_gold")
+    simulator.hold("node")
+    first = await ann.submit(plain_graph())
+    await ann.until(first, "running")
+    second = await with_picture(ann, (200, 10, 10))
+    await until_uploaded(simulator, 1)
+    assert len(simulator.executed) == 1
+    # Somebody with priority comes after the second one's picture was brought: theirs is next all the same.
+    before = await with_picture(gold, (10, 200, 10))
+    await until_uploaded(simulator, 2)
+    simulator.release()
+    ends = [await ann.end(first), await gold.end(before), await ann.end(second)]
+    assert [one["status"] for one in ends] == ["succeeded"] * 3
+    assert ends[1]["started_at"] < ends[2]["started_at"]
+    # The one that was next when its picture came was not sent it again.
+    assert uploaded(simulator) <= 3
+    await house.audit()
+
+
+async def test_what_was_brought_and_is_gone_is_brought_again(house: Gateway, simulator: Simulator) -> None:
+    ann = await house.add_account("ann")
+    simulator.hold("node")
+    first = await ann.submit(plain_graph())
+    await ann.until(first, "running")
+    second = await with_picture(ann, (200, 10, 10))
+    await until_uploaded(simulator, 1)
+    folder = simulator.base_dir / "input"
+    async with asyncio.timeout(30):
+        while not (found := [file for file in folder.rglob("*.png") if file.parent != folder]):
+            await asyncio.to_thread(lambda: None)
+    found[0].unlink()
+    simulator.release()
+    assert (await ann.end(first))["status"] == "succeeded"
+    assert (await ann.end(second))["status"] == "succeeded"
+    assert uploaded(simulator) == 2
+    await house.audit()

@@ -7,12 +7,21 @@ a server that refuses one says so itself. A name that uses backslashes is the sa
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from comfygate.domain.errors import InvalidWorkflow
 from comfygate.domain.evidence import MODEL_FILE
-from comfygate.domain.graph import Graph, Node, NodeClass, NodeErrors, check_classes, invalid_nodes
+from comfygate.domain.graph import (
+    Graph,
+    Node,
+    NodeClass,
+    NodeErrors,
+    check_classes,
+    invalid_nodes,
+    parse_graph,
+)
 from comfygate.domain.names import nearest
 
 Classes = Mapping[str, NodeClass]
@@ -29,6 +38,12 @@ class Misfit:
 
     def __str__(self) -> str:
         return f"has no node class {self.class_type}" if self.field is None else f"has no model {self.name}"
+
+
+def lacks(classes: Classes, nodes_max: int, graph: str) -> str:
+    """What a server with these classes has not that a graph (JSON text) needs, in words; '' if it has all."""
+    found = misfits(parse_graph(json.loads(graph), nodes_max=nodes_max), classes)
+    return str(found[0]) if found else ""
 
 
 def misfits(graph: Graph, classes: Classes) -> tuple[Misfit, ...]:

@@ -31,7 +31,7 @@ async def begin(run: Run) -> Outcome | None:
     policy = run.ctx.rules.submit
     for tries in itertools.count(1):
         try:
-            return await _send_once(run)
+            return await _sent_or_refused(run)
         except ServerUnreachable as error:
             run.log.warning("prompt.send_failed", tries=tries, error=str(error))
             if not policy.may_retry(tries):
@@ -43,27 +43,36 @@ async def begin(run: Run) -> Outcome | None:
     raise AssertionError("unreachable: itertools.count does not end")
 
 
+async def _sent_or_refused(run: Run) -> Outcome | None:
+    try:
+        return await _send_once(run)
+    except PromptRejected as refusal:
+        if not run.brought:
+            return verdict.rejected(refusal)
+    # Refused, so it is surely not there; perhaps what was brought ahead is not there any more either.
+    run.brought, run.staged = {}, None
+    return await _sent_or_refused(run)
+
+
 async def _send_once(run: Run) -> Outcome | None:
     """One try. Raises ServerUnreachable; `in_doubt` then says whether the prompt may be on the server."""
     client, prompt_id = run.link.client, run.attempt.prompt_id
     try:
         if run.in_doubt and (await client.locate(prompt_id))[0] is not Located.UNKNOWN:
             return None
-        run.staged = run.staged or await stage(run.ctx, client, run.attempt)
+        run.staged = run.staged or await stage(run.ctx, client, run.attempt, run.brought)
         # Asked as late as can be: staging takes time, and what is sent cannot be unsent.
         if await _must_stop(run):
             return await resume(run) if run.in_doubt else Canceled()
         run.ctx.happened(Reached(run.attempt, Phase.SEND))
         run.dropped = await _post(run, run.staged)
-    except PromptRejected as refusal:
-        return verdict.rejected(refusal)
+    except (PromptRejected, ServerUnreachable):
+        raise
     except (InputGone, BlobNotFound, UnreadablePicture) as error:
         return _unusable(error)
     except ServerTrouble as error:
         # Raised by our own storage while staging, so nothing was sent.
         return Lost(f"an input could not be read: {error}", Blame.STORAGE)
-    except ServerUnreachable:
-        raise
     except ComfyError as error:
         run.log.error("server.refused", error=str(error))
         if run.in_doubt:

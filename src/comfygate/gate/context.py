@@ -132,6 +132,8 @@ class Fleet:
 
     status: dict[str, ServerStatus] = field(default_factory=dict)
     classes: dict[str, Mapping[str, NodeClass]] = field(default_factory=dict)
+    ahead: dict[str, int] = field(default_factory=dict)
+    """Tickets of the jobs whose inputs are brought to a server ahead of its claim."""
 
     def abilities_in(self, lane: str) -> tuple[list[Mapping[str, NodeClass]], bool]:
         """The node classes of each server of the lane that could be asked, and whether there are others."""

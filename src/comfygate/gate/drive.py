@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -68,6 +68,7 @@ async def drive(
     trouble: Callable[[str], None],
     stuck: Callable[[str], None],
     left: Callable[[], None] = lambda: None,
+    brought: Mapping[str, str] | None = None,
 ) -> Outcome | None:
     """Bring an attempt to its outcome and settle it. Cancelling this task leaves the attempt for adoption.
 
@@ -91,6 +92,7 @@ async def drive(
         stuck,
         left,
         log.bind(server=link.name, lane=attempt.lane),
+        brought=brought or {},
     )
     try:
         outcome = await _outcome(run)

@@ -75,6 +75,8 @@ class Run:
     hang."""
     marking: asyncio.Task[None] | None = None
     """Writes down that ComfyUI began, beside everything else."""
+    brought: Mapping[str, str] = field(default_factory=dict)
+    """Names of inputs that are on the server already, by asset id."""
     staged: Staged | None = None
     in_doubt: bool = False
     """Whether a prompt may be on the server although no answer said so."""

@@ -9,8 +9,7 @@ themselves.
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
@@ -19,10 +18,11 @@ from comfygate.comfy.errors import ComfyError
 from comfygate.comfy.wire import CancelResult
 from comfygate.domain.blame import CONSEQUENCES, Blame
 from comfygate.domain.errors import Conflict
-from comfygate.domain.fit import misfits
-from comfygate.domain.graph import NodeClass, node_classes, parse_graph
+from comfygate.domain.fit import lacks
+from comfygate.domain.graph import node_classes
 from comfygate.domain.health import Answered, JobBlamed, JobSucceeded, Restarted, Silent, Stuck
 from comfygate.domain.job import Failed, Outcome, Succeeded
+from comfygate.gate.ahead import Ahead
 from comfygate.gate.condition import Condition
 from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.drive import drive
@@ -43,12 +43,6 @@ DOWN_PROBE_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-def _lacks(classes: Mapping[str, NodeClass], nodes_max: int, graph: str) -> str:
-    """What a server with these classes has not that the graph needs; '' if it has all."""
-    found = misfits(parse_graph(json.loads(graph), nodes_max=nodes_max), classes)
-    return str(found[0]) if found else ""
-
-
 def lease_name(server: str) -> str:
     """The lease that the one replica has which gives work to this server."""
     return f"server:{server}"
@@ -65,6 +59,7 @@ class ServerLoop:
         self._link = link
         self._bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in server.lanes))
         self._driving = Driving()
+        self._ahead = Ahead(ctx, server, link.client)
         self._inherited = tuple(inherited)
         self._forgetting: set[asyncio.Task[None]] = set()
         self._adopt_at = 0.0
@@ -94,7 +89,7 @@ class ServerLoop:
             tasks += [*self._driving.tasks.values(), *self._forgetting]  # type: ignore[list-item]  # any tasks
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, self._ahead.close(), return_exceptions=True)
             self._ctx.bells.remove(self._bell)
             self._ctx.fleet.status.pop(self.server.name, None)
             self._ctx.fleet.classes.pop(self.server.name, None)
@@ -175,6 +170,7 @@ class ServerLoop:
         while True:
             await self._link.channel.dropped.wait()
             self._link.channel.dropped.clear()
+            self._ahead.forget()
             self._look_now.set()
 
     def _see(self, evidence: Answered | Silent | JobSucceeded | JobBlamed | Stuck | Restarted) -> None:
@@ -194,6 +190,7 @@ class ServerLoop:
     def _restarted(self) -> None:
         self._log.warning("server.restarted", how="its count of prompts began anew")
         self._condition.status.warm = ""
+        self._ahead.forget()
         self._see(Restarted())
 
     async def _claim_loop(self) -> None:
@@ -203,6 +200,8 @@ class ServerLoop:
             await self._adopt()
             while self._may_claim() and await self._cleared() and await self._claim_one():
                 pass
+            if self._driving.held and self._condition.answers and not self._stopping:
+                self._ahead.look()
             rules = self._ctx.rules
             # A job that was left to a warmer server is ours if that one does not take it.
             left, self._taste.left = self._taste.left, False
@@ -313,7 +312,7 @@ class ServerLoop:
             if name != self.server.name and status.free and set(status.lanes) & set(self.server.lanes)
         ]
         self._taste = Taste(
-            judge=None if classes is None else partial(_lacks, classes, rules.limits.graph_nodes_max),
+            judge=None if classes is None else partial(lacks, classes, rules.limits.graph_nodes_max),
             good=self._good,
             warm=mine.warm,
             window=rules.warm_window,
@@ -344,6 +343,7 @@ class ServerLoop:
             trouble=self._trouble,
             stuck=lambda reason: self._see(Stuck(reason)),
             left=lambda: self._left(attempt),
+            brought=self._ahead.take(attempt.fence.job_id),
         )
 
     def _left(self, attempt: ClaimedAttempt) -> None:

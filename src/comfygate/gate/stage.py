@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -33,30 +34,44 @@ def folder_of(attempt: ClaimedAttempt) -> str:
     return f"{NAMESPACE}/{attempt.account_id}/{attempt.fence.job_id}-{attempt.fence.attempt}"
 
 
-async def stage(ctx: Context, client: ComfyClient, attempt: ClaimedAttempt) -> Staged:
+async def stage(
+    ctx: Context, client: ComfyClient, attempt: ClaimedAttempt, brought: Mapping[str, str] | None = None
+) -> Staged:
     """Upload every input once, below the job's own folder, and rewrite the graph to the names they got.
+
+    `brought` are names of assets that are there already. Raises as `bring`.
+    """
+    names = dict(brought or {})
+    missing = {item.asset_id for item in attempt.inputs} - names.keys()
+    names |= await bring(ctx, client, attempt.account_id, attempt.fence.job_id, missing)
+    staged: dict[tuple[str, Path], str] = {
+        (item.node_id, item.path): names[item.asset_id] for item in attempt.inputs
+    }
+    return Staged(rewrite(json.loads(attempt.graph), staged, folder=folder_of(attempt)))
+
+
+async def bring(
+    ctx: Context, client: ComfyClient, account_id: str, job_id: str, asset_ids: Collection[str]
+) -> dict[str, str]:
+    """Upload a job's inputs below its own folder; their names on the server by asset id.
 
     Metadata of pictures and clips stays here. Raises InputGone, UnreadablePicture, and the client's errors.
     """
-    wanted = list({item.asset_id for item in attempt.inputs})
-    known = await surely_read(ctx, assets_store.assets_by_id, wanted) if wanted else {}
+    known = await surely_read(ctx, assets_store.assets_by_id, list(asset_ids)) if asset_ids else {}
     names: dict[str, str] = {}
-    for asset_id in wanted:
+    for asset_id in asset_ids:
         asset = known.get(asset_id)
         if asset is None:
             raise InputGone(f"asset {asset_id} is no longer there")
         content, size = await read_cleaned(ctx, asset)
         names[asset_id] = await client.upload(
-            subfolder=f"{NAMESPACE}/{attempt.account_id}/{attempt.fence.job_id}",
+            subfolder=f"{NAMESPACE}/{account_id}/{job_id}",
             name=_plain_name(asset),
             content=content,
             size=size,
             content_type=asset.content_type,
         )
-    staged: dict[tuple[str, Path], str] = {
-        (item.node_id, item.path): names[item.asset_id] for item in attempt.inputs
-    }
-    return Staged(rewrite(json.loads(attempt.graph), staged, folder=folder_of(attempt)))
+    return names
 
 
 def _plain_name(asset: AssetRow) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -18,6 +18,7 @@ from comfygate.store.tables import (
     IS_QUEUED,
     attempts,
     job_graphs,
+    job_inputs,
     jobs,
     lanes,
     misfits,
@@ -106,6 +107,28 @@ def first_for(
             continue
         return chosen
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Likely:
+    """The job that a server will probably get next, and the assets it needs there."""
+
+    ticket: int
+    job_id: str
+    account_id: str
+    asset_ids: tuple[str, ...]
+
+
+def likely_next(
+    conn: Connection, server: str, of_lanes: Sequence[str], now_ms: int, elsewhere: Collection[int]
+) -> Likely | None:
+    """The first job in order for this server, but for the tickets `elsewhere`. A guess: it takes and locks
+    nothing, and looks at no limits, fit or warm models."""
+    head = _best(conn, server, of_lanes, now_ms, Taste(), Passed(set(), set(elsewhere)))
+    if head is None:
+        return None
+    wanted = select(job_inputs.c.asset_id).where(job_inputs.c.job_id == head.id).distinct()
+    return Likely(head.ticket, head.id, head.account_id, tuple(conn.execute(wanted).scalars()))
 
 
 @dataclass(frozen=True, slots=True)
