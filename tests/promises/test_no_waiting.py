@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from comfygate.assets.blobs import Area, BlobStore, StoredBlob
 from comfygate.gate.driving import BEHIND_MAX
 from comfygate.simulator import Simulator
-from tests.promises.rig import Caller, Gateway, gateway, image_graph, picture, plain_graph, settings_for
+from tests.promises.rig import Caller, Gateway, image_graph, picture, plain_graph
 
 
 class Storage:
@@ -31,19 +30,6 @@ class Storage:
             return await real(store, area, chunks, bytes_max=bytes_max)
 
         monkeypatch.setattr(BlobStore, "write", write)
-
-
-@pytest.fixture
-async def simulator(tmp_path: Path) -> AsyncIterator[Simulator]:
-    async with Simulator(base_dir=tmp_path / "comfy") as started:
-        yield started
-
-
-@pytest.fixture
-async def house(tmp_path: Path, database_url: str, simulator: Simulator) -> AsyncIterator[Gateway]:
-    async with gateway(settings_for(tmp_path / "gate", database_url)) as started:
-        await started.add_server("one", simulator.url, "image")
-        yield started
 
 
 async def test_slow_storage_holds_no_server_up_until_too_much_is_behind(

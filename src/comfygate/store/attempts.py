@@ -15,21 +15,23 @@ from comfygate.store import leases as leases_store
 from comfygate.store import turns
 from comfygate.store.clock import lease_clock
 from comfygate.store.fit import Taste, first_for
-from comfygate.store.jobs import get_graph, get_job, inputs_of
+from comfygate.store.jobs import get_job, inputs_of, job_row
 from comfygate.store.outbox import tell
 from comfygate.store.rows import AttemptRow, ClaimedAttempt, JobRow
-from comfygate.store.run_times import usual_run_ms
-from comfygate.store.tables import HOLDS_SLOT, attempts, jobs
+from comfygate.store.run_times import USUAL
+from comfygate.store.tables import HOLDS_SLOT, attempts, job_graphs, jobs
 
 # Built once: building a statement costs more than running it.
 _TAKE = (
     update(jobs)
     .where(jobs.c.ticket == bindparam("mine"), jobs.c.state == "queued")
     .values(state=JobState.CLAIMED.value, attempt=jobs.c.attempt + 1)
+    .returning(*jobs.c)
 )
 _HELD = select(attempts.c.slot, attempts.c.job_id, attempts.c.number).where(
     attempts.c.server == bindparam("server"), HOLDS_SLOT
 )
+_GRAPH = select(job_graphs.c.graph, USUAL.scalar_subquery()).where(job_graphs.c.job_id == bindparam("job_id"))
 _LOCKED = select(jobs.c.ticket).where(jobs.c.id == bindparam("job_id")).with_for_update()
 _BEGAN = (
     update(attempts)
@@ -49,6 +51,7 @@ _RUNS = (
     .values(
         state=JobState.RUNNING.value, started_at_ms=func.coalesce(jobs.c.started_at_ms, bindparam("now_ms"))
     )
+    .returning(*jobs.c)
 )
 
 
@@ -89,14 +92,15 @@ def claim(
     head = first_for(conn, slot.server, slot.lanes, now_ms, taste)
     if head is None:
         return None
-    if conn.execute(_TAKE, {"mine": head.ticket}).rowcount == 0:
+    taken = conn.execute(_TAKE, {"mine": head.ticket}).one_or_none()
+    if taken is None:
         return None
+    job = job_row(taken)
     turns.began(conn, head.lane, head.priority, head.share)
     if taste.limits.get(head.lane):
         turns.count_overtake(conn, head.lane, head.priority, head.ticket)
     for fence in left:
         leave(conn, fence, now_ms)
-    job = get_job(conn, head.id)
     try:
         conn.execute(
             insert(attempts).values(
@@ -126,6 +130,7 @@ def _claimed(
     adopted: bool,
     left: bool = False,
 ) -> ClaimedAttempt:
+    graph, usual_ms = conn.execute(_GRAPH, {"job_id": job.id, "workflow": job.workflow}).one()
     return ClaimedAttempt(
         fence=job.fence,
         account_id=job.account_id,
@@ -134,11 +139,11 @@ def _claimed(
         prompt_id=prompt_id,
         server=server,
         slot=slot,
-        graph=get_graph(conn, job.id),
+        graph=graph,
         inputs=inputs_of(conn, job.id),
         adopted=adopted,
         workflow=job.workflow,
-        usual_ms=usual_run_ms(conn, job.workflow),
+        usual_ms=usual_ms,
         deliver=job.deliver,
         models=job.models,
         left=left,
@@ -270,8 +275,8 @@ def mark_started(conn: Connection, fence: Fence, now_ms: int) -> bool:
     values = {"of_job": fence.job_id, "of_number": fence.attempt, "now_ms": now_ms}
     if conn.execute(_BEGAN, values).rowcount == 0:
         return False
-    if conn.execute(_RUNS, values).rowcount:
-        tell(conn, get_job(conn, fence.job_id), "job.running", {}, now_ms)
+    if (moved := conn.execute(_RUNS, values).one_or_none()) is not None:
+        tell(conn, job_row(moved), "job.running", {}, now_ms)
     return True
 
 

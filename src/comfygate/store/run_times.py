@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -20,13 +21,13 @@ from comfygate.store.tables import run_times
 SAMPLE_ROWS_MAX = 128
 """Rows of one lane that an estimate reads at most, and as many again of the workflows it is about."""
 
-
-_USUAL = select(run_times.c.usual_ms).where(run_times.c.workflow == bindparam("workflow"))
+USUAL: Final = select(run_times.c.usual_ms).where(run_times.c.workflow == bindparam("workflow"))
+"""The usual time of a run of the bound `workflow`, in ms; no row before one succeeded."""
 
 
 def usual_run_ms(conn: Connection, workflow: str) -> int | None:
     """The usual time of a run, in ms; None for a workflow that has not succeeded yet."""
-    found: int | None = conn.execute(_USUAL, {"workflow": workflow}).scalar()
+    found: int | None = conn.execute(USUAL, {"workflow": workflow}).scalar()
     return found
 
 

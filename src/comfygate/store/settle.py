@@ -28,7 +28,7 @@ from comfygate.domain.job import (
 from comfygate.store import etas, ledger
 from comfygate.store.assets import record_output
 from comfygate.store.fit import other_server_for, quarantine_pair
-from comfygate.store.jobs import get_job, job_row
+from comfygate.store.jobs import job_row
 from comfygate.store.outbox import tell
 from comfygate.store.rows import JobRow, NewOutput, Screening
 from comfygate.store.run_times import learn_run, learn_sample
@@ -93,7 +93,7 @@ def settle(
     after = state_after(job.state, outcome, may_run_again=decision.again)
     if after is JobState.QUEUED:
         _move(conn, job, after, {"cause": _cause(outcome)})
-        tell(conn, get_job(conn, job.id), "job.queued", {"again": True}, now_ms)
+        tell(conn, job, "job.queued", {"again": True}, now_ms)
         return Settled.DONE
     _end_job(conn, job, after, outcome, results_seconds, now_ms)
     expires_at_ms = now_ms + results_seconds * 1000
@@ -108,7 +108,7 @@ def settle(
         etas.judge(conn, job.id, now_ms)
     tell(
         conn,
-        get_job(conn, job.id),
+        job,
         f"job.{after}",
         {"refunded": 0 if after is JobState.SUCCEEDED else job.price},
         now_ms,
