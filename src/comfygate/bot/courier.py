@@ -138,8 +138,7 @@ class Courier:
             if cost or number:
                 await self._pacer.turn(chat_id, haste, cost or 1)
             try:
-                seconds = UPLOAD_SECONDS if upload else REQUEST_SECONDS
-                answer = await self._bot(method, request_timeout=seconds)
+                answer = await self._ask(method, upload=upload)
             except TelegramRetryAfter as error:
                 self._wait_for(chat_id, error.retry_after)
             except TelegramForbiddenError:
@@ -157,6 +156,13 @@ class Courier:
             else:
                 return Delivery(Fate.ARRIVED, _number_of(answer))
         return Delivery(Fate.LATER)
+
+    async def _ask(self, method: TelegramMethod[Any], *, upload: bool) -> Any:
+        if upload:
+            # For as long as it takes: it must not keep answers from people.
+            return await self._bot(method, request_timeout=UPLOAD_SECONDS)
+        with self._pacer.flight():
+            return await self._bot(method, request_timeout=REQUEST_SECONDS)
 
     def _wait_for(self, chat_id: int, seconds: float) -> None:
         """Telegram says how long; whether it means the chat or the bot it does not say, so the chat first."""

@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-ALL_BURST: Final = 10
-"""Messages that may leave at once, over all chats: an album's most."""
+ALL_BURST: Final = 5
+"""Messages that may leave at once, over all chats."""
+IN_FLIGHT_MAX: Final = 5
+"""Messages on their way to Telegram at once. What was held up on the way arrives together: with the burst and
+a second's rate of 20 that is still no more than 30."""
 CHAT_BURST: Final = 4
 CHAT_PER_SECOND: Final = 1.0
 GROUP_BURST: Final = 10

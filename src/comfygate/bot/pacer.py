@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from comfygate.bot.limits import Limits
+from comfygate.bot.limits import IN_FLIGHT_MAX, Limits
 
 
 class Haste(IntEnum):
@@ -39,6 +39,17 @@ class Pacer:
         self._clock = clock
         self._waiting: dict[Haste, deque[_Waiter]] = {haste: deque() for haste in Haste}
         self._more = asyncio.Event()
+        self._in_flight = 0
+
+    @contextlib.contextmanager
+    def flight(self) -> Iterator[None]:
+        """A message is on its way for the length of the block; while too many are, nobody gets a turn."""
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+            self._more.set()
 
     async def run(self) -> None:
         """Give turns until cancelled."""
@@ -67,6 +78,8 @@ class Pacer:
 
     def _round(self) -> float | None:
         """Give every turn that can be given now; seconds until the next one, None if nobody waits."""
+        if self._in_flight >= IN_FLIGHT_MAX:
+            return None
         now = self._clock()
         soonest: float | None = None
         for haste, queue in self._waiting.items():
