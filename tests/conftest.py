@@ -1,6 +1,7 @@
 """What every test may use: a clean environment, and a fresh database on each engine."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from comfygate.assets.screening import shared_worker
+from comfygate.store.schema import migrate
 from tests.postgres import Postgres, running_postgres
 
 # A failure prints the blob that replays it; a slow machine is not a failure.
@@ -38,21 +40,59 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture
-def sqlite_url(tmp_path: Path) -> str:
-    """A SQLite database that does not exist yet, in a folder that does."""
-    return f"sqlite:///{(tmp_path / 'comfygate.db').as_posix()}"
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database of the newest schema without rows: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("template") / "comfygate.db"
+    migrate(f"sqlite:///{path.as_posix()}")
+    return path
 
 
-@pytest.fixture
-def postgresql_url(postgres: Postgres) -> Iterator[str]:
-    """An empty PostgreSQL database, dropped after the test."""
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Postgres) -> Iterator[str]:
+    """The same on PostgreSQL, by its name."""
     with postgres.database() as url:
+        migrate(url)
+        yield url.partition("@/")[2].partition("?")[0]
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """A SQLite database with the newest schema and no rows."""
+    path = tmp_path / "comfygate.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path.as_posix()}"
+
+
+@pytest.fixture
+def postgresql_url(postgres: Postgres, postgres_template: str) -> Iterator[str]:
+    """A PostgreSQL database with the newest schema and no rows, dropped after the test."""
+    with postgres.database(template=postgres_template) as url:
         yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A fresh, empty database: each test that takes this runs once on each engine."""
+    """A fresh database without rows: each test that takes this runs once on each engine."""
     url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def empty_sqlite_url(tmp_path: Path) -> str:
+    """A SQLite database that does not exist yet, in a folder that does."""
+    return f"sqlite:///{(tmp_path / 'empty.db').as_posix()}"
+
+
+@pytest.fixture
+def empty_postgresql_url(postgres: Postgres) -> Iterator[str]:
+    """A PostgreSQL database without any table, dropped after the test."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """A database without any table, for tests of the schema: once on each engine."""
+    url: str = request.getfixturevalue(f"empty_{request.param}_url")
     return url

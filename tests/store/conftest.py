@@ -1,60 +1,22 @@
-"""A migrated database on each engine, copied from a template that is made once."""
+"""A world on each engine: a database and what tests do with it."""
 
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
 from comfygate.store.engine import Store, open_store
-from comfygate.store.schema import migrate
-from tests.postgres import Postgres
 from tests.store.world import World
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "comfygate.db"
-    migrate(f"sqlite:///{path.as_posix()}")
-    return path
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres: Postgres) -> Iterator[str]:
-    with postgres.database() as url:
-        migrate(url)
-        yield url.partition("@/")[2].partition("?")[0]
+@pytest.fixture
+def world(database_url: str) -> World:
+    return World(database_url)
 
 
 @pytest.fixture
-def migrated_sqlite(sqlite_template: Path, tmp_path: Path) -> str:
-    path = tmp_path / "migrated.db"
-    shutil.copy(sqlite_template, path)
-    return f"sqlite:///{path.as_posix()}"
-
-
-@pytest.fixture
-def migrated_postgresql(postgres: Postgres, postgres_template: str) -> Iterator[str]:
-    with postgres.database(template=postgres_template) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def migrated_url(request: pytest.FixtureRequest) -> str:
-    """A database with the newest schema and no rows, once on each engine."""
-    url: str = request.getfixturevalue(f"migrated_{request.param}")
-    return url
-
-
-@pytest.fixture
-def world(migrated_url: str) -> World:
-    return World(migrated_url)
-
-
-@pytest.fixture
-def pg_world(migrated_postgresql: str) -> World:
+def pg_world(postgresql_url: str) -> World:
     """For what only an engine with several writers can show."""
-    return World(migrated_postgresql)
+    return World(postgresql_url)
 
 
 @pytest.fixture

@@ -188,9 +188,9 @@ async def test_an_intent_given_up_before_its_turn_is_not_run(world: World, store
         assert names(world) == ["after"]
 
 
-async def test_sqlites_own_rollback_reaches_the_whole_batch(migrated_sqlite: str) -> None:
+async def test_sqlites_own_rollback_reaches_the_whole_batch(sqlite_url: str) -> None:
     """On a full disk SQLite may end the transaction under us; then nobody may be told that it is done."""
-    world, store = World(migrated_sqlite), open_store(migrated_sqlite)
+    world, store = World(sqlite_url), open_store(sqlite_url)
 
     def disk_full(conn: Connection) -> None:
         add(conn, "b")
@@ -298,8 +298,8 @@ def test_a_waiter_shows_that_it_waits(pg_world: World) -> None:
     assert pg_world.balance("a").available == 7
 
 
-async def test_the_sqlite_settings_that_durability_needs(migrated_sqlite: str) -> None:
-    store = open_store(migrated_sqlite)
+async def test_the_sqlite_settings_that_durability_needs(sqlite_url: str) -> None:
+    store = open_store(sqlite_url)
 
     def pragmas(conn: Connection) -> dict[str, Any]:
         return {

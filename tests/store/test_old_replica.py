@@ -55,9 +55,9 @@ def test_an_old_replica_works_beside_the_new_schema_and_the_new_one_carries_on(
     world.assert_books_balance()
 
 
-def test_a_database_that_holds_jobs_is_brought_up_and_back(database_url: str) -> None:
-    migrate(database_url, "0001")
-    world = World(database_url)
+def test_a_database_that_holds_jobs_is_brought_up_and_back(empty_url: str) -> None:
+    migrate(empty_url, "0001")
+    world = World(empty_url)
     world.sql(
         "INSERT INTO accounts (id, name, tier, available, created_at_ms)"
         " VALUES ('account-1', 'ann', 'vip', 100, 1)"
@@ -67,10 +67,10 @@ def test_a_database_that_holds_jobs_is_brought_up_and_back(database_url: str) ->
         " VALUES ('grant', 'account-1', 'issued', 'available', 100, 1)"
     )
     play(world, "0001")
-    migrate(database_url)
+    migrate(empty_url)
     world.assert_books_balance()
     world.claimed(number=1)
     with world.engine.connect() as conn:
         assert set(inspect(conn).get_table_names()) >= metadata.tables.keys()
-    downgrade(database_url, "0001")
+    downgrade(empty_url, "0001")
     assert len(world.sql("SELECT id FROM jobs")) == 6

@@ -37,14 +37,14 @@ def schema_of(url: str) -> list[tuple[str, ...]]:
     return [tuple(map(str, row)) for row in rows]
 
 
-def test_up_down_up_ends_where_it_began(database_url: str) -> None:
-    migrate(database_url)
-    first = schema_of(database_url)
-    downgrade(database_url, "base")
-    left = {row[1] for row in schema_of(database_url)}
+def test_up_down_up_ends_where_it_began(empty_url: str) -> None:
+    migrate(empty_url)
+    first = schema_of(empty_url)
+    downgrade(empty_url, "base")
+    left = {row[1] for row in schema_of(empty_url)}
     assert {name for name in left if "alembic" not in name and not name.startswith("sqlite_")} == set()
-    migrate(database_url)
-    assert schema_of(database_url) == first
+    migrate(empty_url)
+    assert schema_of(empty_url) == first
 
 
 def test_migrating_twice_changes_nothing(world: World) -> None:
@@ -117,17 +117,17 @@ def test_a_database_of_a_newer_version_is_refused(world: World) -> None:
         migrate(world.url)
 
 
-def test_a_failed_migration_leaves_nothing_behind(database_url: str) -> None:
-    engine = schema_engine(database_url)
+def test_a_failed_migration_leaves_nothing_behind(empty_url: str) -> None:
+    engine = schema_engine(empty_url)
     with engine.begin() as conn:
         conn.execute(text("CREATE TABLE outbox (x int)"))
     with pytest.raises(Exception, match="outbox"):
-        migrate(database_url)
+        migrate(empty_url)
     with engine.connect() as conn:
         assert inspect(conn).get_table_names() == ["outbox"]
         assert current_revision(conn) is None
 
 
-def test_an_empty_database_has_no_revision(database_url: str) -> None:
-    with schema_engine(database_url).connect() as conn:
+def test_an_empty_database_has_no_revision(empty_url: str) -> None:
+    with schema_engine(empty_url).connect() as conn:
         assert current_revision(conn) is None

@@ -6,6 +6,7 @@ the others wait.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -32,6 +33,7 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
+@cache
 def newest_revision() -> str:
     """The revision this version of comfygate needs."""
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
@@ -50,6 +52,8 @@ def migrate(url: str, revision: str = "head") -> None:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            if revision == "head" and current_revision(connection) == newest_revision():
+                return
             _refuse_unknown(connection)
             command.upgrade(alembic_config(connection), revision)
     finally:
