@@ -112,8 +112,12 @@ class Courier:
         return await self._deliver(chat_id, method, haste, 1 if turn else 0, again=True)
 
     async def turn(self, chat_id: int, haste: Haste) -> None:
-        """Wait for a turn, so that what is sent then is the newest there is to say."""
+        """Wait for a turn, so that what is sent then is the newest there is. Call `turn_done` after."""
         await self._pacer.turn(chat_id, haste)
+
+    def turn_done(self) -> None:
+        """What the turn was for is sent, or there was nothing to send."""
+        self._pacer.done()
 
     async def quick(self, method: TelegramMethod[Any]) -> bool:
         """An answer that is worth nothing later and that no limit counts; whether Telegram took it."""
@@ -135,10 +139,9 @@ class Courier:
         upload: bool = False,
     ) -> Delivery:
         for number in range(RETRIES_MAX):
-            if cost or number:
-                await self._pacer.turn(chat_id, haste, cost or 1)
+            counted = await self._counted(chat_id, haste, cost or min(number, 1), upload=upload)
             try:
-                answer = await self._ask(method, upload=upload)
+                answer = await self._ask(method, upload=upload, counted=counted)
             except TelegramRetryAfter as error:
                 self._wait_for(chat_id, error.retry_after)
             except TelegramForbiddenError:
@@ -157,12 +160,23 @@ class Courier:
                 return Delivery(Fate.ARRIVED, _number_of(answer))
         return Delivery(Fate.LATER)
 
-    async def _ask(self, method: TelegramMethod[Any], *, upload: bool) -> Any:
+    async def _ask(self, method: TelegramMethod[Any], *, upload: bool, counted: bool) -> Any:
+        try:
+            seconds = UPLOAD_SECONDS if upload else REQUEST_SECONDS
+            return await self._bot(method, request_timeout=seconds)
+        finally:
+            if counted:
+                self._pacer.done()
+
+    async def _counted(self, chat_id: int, haste: Haste, cost: int, *, upload: bool) -> bool:
+        """Wait for a turn, if the message costs one; whether it is to be given back when the answer came."""
+        if not cost:
+            return False
+        await self._pacer.turn(chat_id, haste, cost)
         if upload:
-            # For as long as it takes: it must not keep answers from people.
-            return await self._bot(method, request_timeout=UPLOAD_SECONDS)
-        with self._pacer.flight():
-            return await self._bot(method, request_timeout=REQUEST_SECONDS)
+            # It takes as long as it takes, and must not keep answers from people.
+            self._pacer.done()
+        return not upload
 
     def _wait_for(self, chat_id: int, seconds: float) -> None:
         """Telegram says how long; whether it means the chat or the bot it does not say, so the chat first."""

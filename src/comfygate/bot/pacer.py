@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -41,15 +41,10 @@ class Pacer:
         self._more = asyncio.Event()
         self._in_flight = 0
 
-    @contextlib.contextmanager
-    def flight(self) -> Iterator[None]:
-        """A message is on its way for the length of the block; while too many are, nobody gets a turn."""
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            self._more.set()
+    def done(self) -> None:
+        """Who had a turn has used it: what was sent has arrived, or never will."""
+        self._in_flight -= 1
+        self._more.set()
 
     async def run(self) -> None:
         """Give turns until cancelled."""
@@ -61,14 +56,16 @@ class Pacer:
                     await self._more.wait()
 
     async def turn(self, chat_id: int, haste: Haste, cost: int = 1) -> None:
-        """Wait until `cost` messages may go to the chat."""
+        """Wait until `cost` messages may go to the chat. Call `done` after: few may be under way at once."""
         waiter = _Waiter(chat_id, cost)
         self._waiting[haste].append(waiter)
         self._more.set()
         try:
             await waiter.turn.wait()
         except asyncio.CancelledError:
-            with contextlib.suppress(ValueError):
+            if waiter.turn.is_set():
+                self.done()
+            else:
                 self._waiting[haste].remove(waiter)
             raise
 
@@ -78,8 +75,6 @@ class Pacer:
 
     def _round(self) -> float | None:
         """Give every turn that can be given now; seconds until the next one, None if nobody waits."""
-        if self._in_flight >= IN_FLIGHT_MAX:
-            return None
         now = self._clock()
         soonest: float | None = None
         for haste, queue in self._waiting.items():
@@ -87,12 +82,15 @@ class Pacer:
             # Who comes first in a chat goes first there: a result must not overtake what led to it.
             blocked: set[int] = set()
             for waiter in list(queue):
+                if self._in_flight >= IN_FLIGHT_MAX:
+                    return None
                 if waiter.chat_id in blocked:
                     continue
                 ready = self._limits.ready_at(waiter.chat_id, waiter.cost, now, spare=spare)
                 if ready <= now:
                     self._limits.take(waiter.chat_id, waiter.cost, now)
                     queue.remove(waiter)
+                    self._in_flight += 1
                     waiter.turn.set()
                     continue
                 blocked.add(waiter.chat_id)

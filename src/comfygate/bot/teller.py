@@ -173,14 +173,20 @@ class Teller:
         words = Words(told.language)
         if self._reads(words, facts) == told.shown:
             return told
-        if told.message_id is not None:
-            if not await self._turn(told.chat_id, state):
-                return told
+        if told.message_id is None:
+            return await self._show_now(told, facts, state)
+        if not await self._turn(told.chat_id, state):
+            return told
+        try:
             # Time has passed: what is shown is as it is now.
             view = await views.get_job(self._ctx, told.job_id, None)
             if view.job.state in TERMINAL:
                 return told
-            facts = await self._facts(told, view, state)
+            return await self._show_now(told, await self._facts(told, view, state), state)
+        finally:
+            self._courier.turn_done()
+
+    async def _show_now(self, told: ToldJob, facts: Facts, state: _State) -> ToldJob:
         place = facts.place if facts.status == "queued" else told.place
         told = await self._put(told, facts, haste=Haste.PROGRESS, turn=False, place=place)
         state.edited_at = asyncio.get_running_loop().time()
@@ -190,13 +196,17 @@ class Teller:
         """Wait for a turn to show progress; False if the job ended first, which goes by a turn of its own."""
         turn = asyncio.create_task(self._courier.turn(chat_id, Haste.PROGRESS))
         over = asyncio.create_task(state.over.wait())
+        ours = False
         try:
             done, _ = await asyncio.wait({turn, over}, return_when=asyncio.FIRST_COMPLETED)
-            return over not in done
+            ours = over not in done
         finally:
             for task in (turn, over):
                 task.cancel()
             await asyncio.gather(turn, over, return_exceptions=True)
+            if not ours and not turn.cancelled():
+                self._courier.turn_done()
+        return ours
 
     async def _put(
         self, told: ToldJob, facts: Facts, *, haste: Haste, turn: bool, place: int | None
