@@ -163,10 +163,10 @@ def test_a_postgresql_that_does_not_answer(
 
 @pytest.mark.postgresql
 def test_the_same_commands_on_postgresql(
-    base: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, postgresql_url: str
+    base: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch, empty_postgresql_url: str
 ) -> None:
     monkeypatch.setenv(
-        "COMFYGATE_DATABASE_URL", postgresql_url.replace("postgresql+psycopg://", "postgresql://")
+        "COMFYGATE_DATABASE_URL", empty_postgresql_url.replace("postgresql+psycopg://", "postgresql://")
     )
     assert graded(invoke("doctor", "--json"), "note")["schema"].startswith("empty")
     assert invoke("accounts", "add", "ann", "--credits", "5").code == 0
