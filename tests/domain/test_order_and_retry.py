@@ -14,14 +14,23 @@ from comfygate.domain.retry import SubmitPolicy
 TIERS = {name: Tier(name, priority, 10) for name, priority in (("regular", 100), ("black_gold", 0))}
 
 
-def test_a_place_sorts_by_priority_then_ticket() -> None:
-    places = [Place(100, 1), Place(0, 9), Place(100, 0), Place(0, 3)]
-    assert sorted(places) == [Place(0, 3), Place(0, 9), Place(100, 0), Place(100, 1)]
+places = st.builds(Place, st.sampled_from(["image", "video"]), *[st.integers(0, 3)] * 3)
 
 
-@given(st.lists(st.builds(Place, st.integers(), st.integers()), min_size=2))
-def test_places_order_as_the_pair_does(places: list[Place]) -> None:
-    assert sorted(places) == [Place(*pair) for pair in sorted((p.priority, p.ticket) for p in places)]
+def test_a_place_goes_by_priority_share_and_ticket_in_its_lane() -> None:
+    a, b, c, d = (Place("image", *one) for one in ((0, 9, 3), (0, 9, 9), (100, 0, 8), (100, 5, 1)))
+    assert a.before(b)
+    assert b.before(c)
+    assert c.before(d)
+    assert not d.before(a)
+    # Shares of two lanes have nothing to do with each other.
+    assert Place("video", 100, 7, 5).before(c)
+
+
+@given(places, places)
+def test_of_two_places_one_goes_first_at_most(one: Place, other: Place) -> None:
+    assert not (one.before(other) and other.before(one))
+    assert not one.before(one)
 
 
 def test_a_tier_is_found_by_name_or_refused_with_the_names_there_are() -> None:

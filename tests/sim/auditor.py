@@ -31,6 +31,9 @@ KEPT_OFF = (
     "SELECT 1 FROM pair_quarantines JOIN jobs USING (workflow)"
     " WHERE jobs.id = ? AND server = ? AND until_at_ms > ?"
 )
+READY = """SELECT prompt_id, job_id, number, server FROM ready"""
+HEARD_MS = 250
+"""Within so many ms of a commit every process has heard of it: an effect takes at most 10 on each side."""
 ATTEMPTS = """SELECT job_id, number, prompt_id, server, slot, ended_at_ms, outcome FROM attempts"""
 
 
@@ -58,6 +61,9 @@ class Audit:
     attempts: dict[tuple[str, int], tuple[Any, ...]] = field(default_factory=dict)
     prompts: dict[str, tuple[str, int, str]] = field(default_factory=dict)
     """prompt id: job, number, server"""
+    made_ready: set[str] = field(default_factory=set)
+    """Prompts that were written down before their claim."""
+    queued_since: dict[str, int] = field(default_factory=dict)
     kinds: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     balances: dict[str, dict[str, int]] = field(default_factory=dict)
     rows: dict[str, list[tuple[int, str, dict[str, Any]]]] = field(default_factory=dict)
@@ -72,8 +78,13 @@ class Audit:
         before = self.jobs
         self.jobs = {row[0]: Job(*row) for row in read(JOBS)}
         self._read_attempts(read)
+        for prompt_id, job_id, number, server in read(READY):
+            self.made_ready.add(prompt_id)
+            self.prompts[prompt_id] = (job_id, number, server)
         for job_id, job in self.jobs.items():
             old = before.get(job_id)
+            if job.state == "queued" and (old is None or old.state != "queued"):
+                self.queued_since[job_id] = self.world.now_ms()
             if old != job:
                 self._moved(old, job, before)
                 if fence is not None and old is not None and fence != Fence(job_id, old.attempt):
@@ -161,16 +172,33 @@ class Audit:
                 self.world.fail(f"I8: job {name} is {job.state} and its attempt {job.attempt} is open")
 
     def _claimed(self, job: Job, before: dict[str, Job]) -> None:
-        place = (job.priority, job.ticket)
-        server = self.attempts[job.id, job.attempt][3]
+        _, _, prompt_id, server, *_ = self.attempts[job.id, job.attempt]
         if job.lane not in self.world.lanes_of(server):
             self.world.fail(f"I4: {server} took a job of lane {job.lane}")
+        if prompt_id in self.made_ready:
+            # Its turn was when it was sent: `begins`.
+            return
         for other in before.values():
-            earlier = other.lane == job.lane and (other.priority, other.ticket) < place
-            if other.state == "queued" and earlier and not self._kept_off(other, server):
+            if self._goes_before(other, job, server):
                 self.world.fail(
                     f"I4: {self._name(job.id)} was claimed while {self._name(other.id)} was before it"
                 )
+
+    def begins(self, job_id: str, server: str) -> None:
+        """A process is about to send a job's prompt: one that was made ready is still queued then."""
+        job = self.jobs[job_id]
+        if job.state != "queued":
+            return
+        for other in self.jobs.values():
+            long_since = self.world.now_ms() - self.queued_since.get(other.id, 0) > HEARD_MS
+            if long_since and self._goes_before(other, job, server):
+                self.world.fail(
+                    f"I4: {self._name(job_id)} begins while {self._name(other.id)} was long before it"
+                )
+
+    def _goes_before(self, other: Job, job: Job, server: str) -> bool:
+        earlier = other.lane == job.lane and (other.priority, other.ticket) < (job.priority, job.ticket)
+        return other.state == "queued" and earlier and not self._kept_off(other, server)
 
     def _kept_off(self, job: Job, server: str) -> bool:
         """Whether this server is out for the job: it failed there, or its workflow hung there."""

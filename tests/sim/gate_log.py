@@ -34,6 +34,8 @@ def _hear(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> dict[st
         said = [f"{name}={_short(world, line[name])}" for name in SHOWN if name in line]
         event = str(line.get("event"))
         world.note(f"    [{event}] {' '.join(said)}")
+        if event == "attempt.claimed":
+            world.auditor.begins(str(line["job"]), str(line["server"]))
         error = sys.exc_info()[1]
         if event in BUGS and not isinstance(error, EXPECTED):
             world.fail(f"the gate says {event}: {error!r} {line}")

@@ -72,12 +72,20 @@ def virtual_cost(predicted_ms: int, weight: float) -> int:
     return max(1, round(predicted_ms / weight))
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Place:
-    """A job's place in its lane; sorts as the lane does."""
+    """Where a job stands among those that wait."""
 
+    lane: str
     priority: int
+    share: int
     ticket: int
+
+    def before(self, other: Place) -> bool:
+        """Whether this one goes first: in one lane by its order, between two by priority and ticket."""
+        if self.lane == other.lane:
+            return (self.priority, self.share, self.ticket) < (other.priority, other.share, other.ticket)
+        return (self.priority, self.ticket) < (other.priority, other.ticket)
 
 
 def tier_named(tiers: Mapping[str, Tier], name: str) -> Tier:

@@ -1,88 +1,255 @@
-"""Brings the inputs of the job that will probably be next to its server while the present one runs.
+"""Makes a server's next job ready while the present one runs, to be sent the moment that one ends.
 
-Nothing is claimed by that: a better job that comes meanwhile is next all the same, and what was brought for
-the other one lies unused in that job's own folder.
+Nothing is bound by that. The job stays queued in its place; its inputs are on the server, its graph is
+rewritten, the prompt_id it will be sent under is written down (`store/ready.py`). A better job that comes
+displaces it for nothing. It is sent without another look at the database only while this process knows of
+nothing that may have changed the order: every such thing rings the lane's bell, and the ring itself is heard
+here. Where other processes share the database, one look is taken just before.
+
+A job that another server could begin sooner is not made ready (`Fleet.sole`): of it the inputs alone are
+brought.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
 from comfygate.comfy.client import ComfyClient
 from comfygate.comfy.errors import ComfyError
-from comfygate.domain.errors import GateError
-from comfygate.gate.context import Context
-from comfygate.gate.stage import InputGone, bring
+from comfygate.domain.errors import Conflict, GateError
+from comfygate.domain.order import Place
+from comfygate.gate.context import Context, lease_name
+from comfygate.gate.stage import InputGone, Staged, bring, stage
 from comfygate.store import fit as fit_store
-from comfygate.store.rows import ServerRow
+from comfygate.store import ready as ready_store
+from comfygate.store.attempts import Slot
+from comfygate.store.fit import Taste
+from comfygate.store.ready import Ready
+from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 BETWEEN_SECONDS = 0.2
-"""Between two looks at who is next; each is one read."""
+"""Between two looks at who is next, after one that made nothing ready."""
 
 log = structlog.get_logger(__name__)
 
 
-class Ahead:
-    """What was brought to one server ahead of its claim: of one job at a time."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What can be sent at once."""
 
-    def __init__(self, ctx: Context, server: ServerRow, client: ComfyClient) -> None:
+    ready: Ready
+    staged: Staged
+    brought: Mapping[str, str]
+
+    @property
+    def attempt(self) -> ClaimedAttempt:
+        return self.ready.attempt
+
+
+@dataclass(slots=True)
+class _Brought:
+    """Names on the server of one job's inputs, by asset id."""
+
+    job_id: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+
+
+class Ahead:
+    """What one server has ahead of its next claim: of one job at a time."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        server: ServerRow,
+        client: ComfyClient,
+        taste: Callable[[], Taste],
+        wake: Callable[[], None],
+    ) -> None:
         self._ctx = ctx
         self._server = server
         self._client = client
-        self._job_id = ""
-        self._names: dict[str, str] = {}
+        self._taste = taste
+        self._wake = wake
+        self._slot = Slot(server.name, 0, server.lanes)
+        self._brought = _Brought()
+        self._prepared: Prepared | None = None
+        self._doubted = False
+        self._news = 0
+        self._written = False
         self._looking: asyncio.Task[None] | None = None
-        self._looked_at = float("-inf")
+        self._next_look_at = float("-inf")
+        self._later: asyncio.TimerHandle | None = None
+
+    def heard(self, place: Place | None, from_outside: bool) -> None:
+        """A lane's bell rang: what is ready may not be next any more."""
+        if from_outside and not self._shared:
+            # It was said here before.
+            return
+        mine = self._prepared
+        if mine is None or place is None or place.before(mine.ready.place):
+            self._news += 1
+            self._doubted = True
+
+    @property
+    def _shared(self) -> bool:
+        """Whether other processes may change the order."""
+        return self._ctx.store.dialect != "sqlite"
 
     def look(self) -> None:
-        """Begin to bring what the next job needs, unless that is being done or was done just now."""
-        now = asyncio.get_running_loop().time()
-        busy = self._looking is not None and not self._looking.done()
-        if busy or now - self._looked_at < BETWEEN_SECONDS:
+        """Begin to make the next job ready, unless that is done or being done."""
+        loop = asyncio.get_running_loop()
+        if self._looking is not None and not self._looking.done():
             return
-        self._looked_at = now
-        self._looking = asyncio.create_task(self._bring(), name=f"ahead of {self._server.name}")
+        if self._prepared is not None and not self._doubted:
+            return
+        if (wait := self._next_look_at - loop.time()) > 0:
+            if self._later is None:
+                self._later = loop.call_later(wait, self._look_later)
+            return
+        self._looking = asyncio.create_task(self._look(), name=f"ahead of {self._server.name}")
 
-    def take(self, job_id: str) -> Mapping[str, str]:
-        """The names under which the job's assets are on the server already, by asset id."""
-        names = self._names if job_id == self._job_id else {}
+    def _look_later(self) -> None:
+        self._later = None
+        self._wake()
+
+    def take_now(self) -> Prepared | None:
+        """What can be sent without another look; it is taken by that."""
+        if self._doubted or self._shared or not self._may_go():
+            return None
+        return self._use()
+
+    async def take(self) -> Prepared | None:
+        """What can be sent, after another look where one is due; else None, and it is ready no more."""
+        if self._may_go() and await self._still_first():
+            return self._use()
+        await self._stop_looking()
+        self._prepared = None
+        return None
+
+    def _may_go(self) -> bool:
+        ready = None if self._prepared is None else self._prepared.ready
+        return (
+            ready is not None
+            and ready.place.lane in self._ctx.fleet.sole
+            and self._ctx.now_ms() < ready.queue_deadline_at_ms
+        )
+
+    async def _still_first(self) -> bool:
+        prepared = self._prepared
+        if not (self._doubted or self._shared) or prepared is None:
+            return prepared is not None
+        news = self._news
+        taste = Taste(limits=self._ctx.rules.overtakes_max)
+        first = await self._ctx.store.read(
+            ready_store.is_first, self._slot, prepared.attempt.fence.job_id, self._ctx.now_ms(), taste
+        )
+        if not first or news != self._news or self._prepared is not prepared:
+            return False
+        self._doubted = False
+        return self._may_go()
+
+    def _use(self) -> Prepared | None:
+        prepared, self._prepared, self._written = self._prepared, None, False
+        self._brought = _Brought()
+        return prepared
+
+    def inputs_of(self, job_id: str) -> Mapping[str, str]:
+        """The names under which the job's assets are on the server already, by asset id, for one use."""
+        names = self._brought.names if job_id == self._brought.job_id else {}
         self.forget()
         return names
 
     def forget(self) -> None:
         """What was brought is used, or the server may have lost it."""
-        self._job_id, self._names = "", {}
+        self._brought, self._prepared = _Brought(), None
         self._ctx.fleet.ahead.pop(self._server.name, None)
 
     async def close(self) -> None:
-        """Stop bringing."""
+        """Stop, and leave nothing that the next process would have to look for on the server."""
+        if self._later is not None:
+            self._later.cancel()
+        await self._stop_looking()
+        self.forget()
+        if self._written:
+            try:
+                await self._ctx.store.run(ready_store.forget_ready, self._server.name)
+            except GateError as error:
+                log.info("ready.not_forgotten", server=self._server.name, error=error.message)
+
+    async def _stop_looking(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
-        self.forget()
 
-    async def _bring(self) -> None:
-        """Find the first job in order that is not brought to another server, and upload its inputs.
-
-        Trouble is left to the attempt, which meets it again and knows what it means.
-        """
-        ctx, server = self._ctx, self._server
-        elsewhere = {ticket for name, ticket in ctx.fleet.ahead.items() if name != server.name}
+    async def _look(self) -> None:
+        """Trouble is left to the attempt, which meets it again and knows what it means."""
         try:
-            found = await ctx.store.read(
-                fit_store.likely_next, server.name, server.lanes, ctx.now_ms(), elsewhere
-            )
-            if found is None or found.job_id == self._job_id:
-                return
-            self.forget()
-            ctx.fleet.ahead[server.name] = found.ticket
-            self._job_id = found.job_id
-            names = await bring(ctx, self._client, found.account_id, found.job_id, found.asset_ids)
-            if self._job_id == found.job_id:
-                self._names = names
+            again = True
+            while again:
+                again = await self._made_ready() and self._doubted
         except (GateError, ComfyError, InputGone) as error:
             self.forget()
-            log.info("inputs.not_brought_ahead", server=server.name, error=str(error))
+            self._rest()
+            log.info("job.not_made_ready", server=self._server.name, error=str(error))
+
+    def _rest(self) -> None:
+        self._next_look_at = asyncio.get_running_loop().time() + BETWEEN_SECONDS
+
+    async def _made_ready(self) -> bool:
+        """Make the first job ready, or bring the inputs of the one that will probably be the next."""
+        if self._prepared is not None and await self._still_first():
+            return True
+        # From here on there is nothing that could be sent, and whatever rings is news.
+        was, self._prepared, self._doubted = self._prepared, None, False
+        ready = await self._written_down()
+        if ready is None:
+            self._rest()
+            await self._bring_likely()
+            return False
+        attempt, job_id = ready.attempt, ready.attempt.fence.job_id
+        if was is not None and was.attempt.fence == attempt.fence:
+            self._prepared = Prepared(ready, was.staged, was.brought)
+            return True
+        if self._brought.job_id != job_id:
+            self._brought = _Brought(job_id)
+        names = self._brought.names
+        missing = {item.asset_id for item in attempt.inputs} - names.keys()
+        names |= await bring(self._ctx, self._client, attempt.account_id, job_id, missing)
+        self._prepared = Prepared(ready, await stage(self._ctx, self._client, attempt, names), names)
+        return True
+
+    async def _written_down(self) -> Ready | None:
+        ctx, server = self._ctx, self._server
+        if server.slots > 1 or ctx.fleet.sole.isdisjoint(server.lanes):
+            return None
+        self._written = True
+        try:
+            return await ctx.store.run(
+                ready_store.make_ready,
+                self._slot,
+                ctx.fleet.sole,
+                owner=ctx.owner,
+                prompt_id=ctx.new_id(),
+                now_ms=ctx.now_ms(),
+                under_lease=lease_name(server.name),
+                taste=self._taste(),
+            )
+        except Conflict:
+            return None
+
+    async def _bring_likely(self) -> None:
+        """Find the first job in order that is not brought to another server, and upload its inputs."""
+        ctx, server = self._ctx, self._server
+        elsewhere = {ticket for name, ticket in ctx.fleet.ahead.items() if name != server.name}
+        found = await ctx.store.read(
+            fit_store.likely_next, server.name, server.lanes, ctx.now_ms(), elsewhere
+        )
+        if found is None or found.job_id == self._brought.job_id:
+            return
+        ctx.fleet.ahead[server.name] = found.ticket
+        brought = self._brought = _Brought(found.job_id)
+        brought.names |= await bring(ctx, self._client, found.account_id, found.job_id, found.asset_ids)

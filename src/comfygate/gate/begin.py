@@ -107,6 +107,8 @@ async def _post(run: Run, staged: Staged) -> Mapping[str, Any]:
     except ServerUnreachable as error:
         run.in_doubt = doubted or error.maybe_accepted
         raise
+    finally:
+        run.begin_claim()
     run.link.numbered(sent.number)
     return sent.node_errors
 
@@ -120,6 +122,7 @@ async def _must_stop(run: Run) -> bool:
     await run.ctx.lease.held()
     if not run.attempt.adopted and asyncio.get_running_loop().time() - run.begun_at < FRESH_SECONDS:
         return run.cancel.is_set()
+    await run.claimed()
     state = await surely_read(run.ctx, attempts_store.still_ours, run.attempt.fence, run.ctx.owner)
     if state is None:
         raise NoLongerOurs

@@ -10,6 +10,7 @@ from comfygate.assets.blobs import BlobStore
 from comfygate.assets.screening import Eyes
 from comfygate.domain.graph import NodeClass
 from comfygate.domain.health import ServerState
+from comfygate.domain.order import Place
 from comfygate.domain.pace import Pace
 from comfygate.gate.catalogue import Shelf, no_workflows
 from comfygate.gate.happenings import Happenings
@@ -17,30 +18,52 @@ from comfygate.gate.live import Live
 from comfygate.gate.rules import Rules
 from comfygate.store.engine import Store
 
+News = Callable[[Place | None, bool], None]
+"""Told of a ring: the place of the job that came (None: anything may have changed), and whether another
+replica says it."""
+
 
 class Bells:
-    """Wakes loops that wait. Ringing is never needed for correctness: every loop also polls."""
+    """Wakes loops that wait. Ringing is never needed for them to go on: every loop also polls."""
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Event, frozenset[str]] = {}
+        self._news: dict[asyncio.Event, News] = {}
         self.on_ring: Callable[[str], None] | None = None
         """Hears every topic that rings here and was not heard from another replica."""
 
-    def hang(self, topics: frozenset[str]) -> asyncio.Event:
-        """A new event that rings for any of `topics`; take it down with `remove`."""
+    def hang(self, topics: frozenset[str], news: News | None = None) -> asyncio.Event:
+        """A new event that rings for any of `topics`; take it down with `remove`. The ring itself calls
+        `news`."""
         bell = asyncio.Event()
         self._waiting[bell] = topics
+        if news is not None:
+            self._news[bell] = news
         return bell
 
     def remove(self, bell: asyncio.Event) -> None:
         self._waiting.pop(bell, None)
+        self._news.pop(bell, None)
 
-    def ring(self, topic: str, *, from_outside: bool = False) -> None:
-        """Wake whoever waits for `topic`, here and, unless it comes from there, in the other replicas."""
+    def ring(
+        self,
+        topic: str,
+        *,
+        place: Place | None = None,
+        order_stands: bool = False,
+        from_outside: bool = False,
+    ) -> None:
+        """Wake whoever waits for `topic`, here and, unless it comes from there, in the other replicas.
+
+        `place`: a job came there, and nothing else happened. `order_stands`: the first job that may begin is
+        the same as before.
+        """
         if self.on_ring is not None and not from_outside:
             self.on_ring(topic)
         for bell, topics in self._waiting.items():
             if topic in topics:
+                if not order_stands and (news := self._news.get(bell)) is not None:
+                    news(place, from_outside)
                 bell.set()
 
 
@@ -74,6 +97,11 @@ CANCEL = "cancel:"
 def lane_bell(lane: str) -> str:
     """The bell topic of a lane."""
     return f"lane:{lane}"
+
+
+def lease_name(server: str) -> str:
+    """The lease that the one replica has which gives work to this server."""
+    return f"server:{server}"
 
 
 class Lease:
@@ -134,6 +162,8 @@ class Fleet:
     classes: dict[str, Mapping[str, NodeClass]] = field(default_factory=dict)
     ahead: dict[str, int] = field(default_factory=dict)
     """Tickets of the jobs whose inputs are brought to a server ahead of its claim."""
+    sole: frozenset[str] = frozenset()
+    """Lanes that one configured server has alone, whichever process owns it."""
 
     def abilities_in(self, lane: str) -> tuple[list[Mapping[str, NodeClass]], bool]:
         """The node classes of each server of the lane that could be asked, and whether there are others."""

@@ -8,14 +8,15 @@ are free or have run out, and hears of cancels that another process accepted.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import structlog
 
 from comfygate.domain.errors import GateError
-from comfygate.gate.context import SERVERS, Context, heard
+from comfygate.gate.context import SERVERS, Context, heard, lease_name
 from comfygate.gate.run import Link
-from comfygate.gate.server_loop import ServerLoop, lease_name
+from comfygate.gate.server_loop import ServerLoop
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
 from comfygate.store import leases as leases_store
@@ -72,6 +73,9 @@ class Dispatcher:
         """Renew what is ours, take what is free, run just these servers, and hear of cancels."""
         ctx = self._ctx
         wanted = {server.name: server for server in await ctx.store.read(accounts_store.list_servers)}
+        # Before a new server's loop begins: what is ready elsewhere is then not sent without a look.
+        times = Counter(lane for server in wanted.values() for lane in server.lanes)
+        ctx.fleet.sole = frozenset(lane for lane, servers in times.items() if servers == 1)
         # While draining nothing new is taken on, but what still runs must stay ours.
         names = self._loops.keys() if self._stopping else wanted.keys()
         began = asyncio.get_running_loop().time()

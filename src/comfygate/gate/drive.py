@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -51,6 +51,7 @@ from comfygate.gate.patience import surely_run
 from comfygate.gate.run import Link, NoLongerOurs, Run
 from comfygate.gate.screen import Previews, screened
 from comfygate.gate.settle import settle, throw_away
+from comfygate.gate.stage import Staged
 from comfygate.gate.watchdog import put_an_end, until_it_hangs
 from comfygate.store import attempts as attempts_store
 from comfygate.store.rows import ClaimedAttempt
@@ -69,12 +70,15 @@ async def drive(
     stuck: Callable[[str], None],
     left: Callable[[], None] = lambda: None,
     brought: Mapping[str, str] | None = None,
+    staged: Staged | None = None,
+    claim: Callable[[], Awaitable[bool]] | None = None,
 ) -> Outcome | None:
     """Bring an attempt to its outcome and settle it. Cancelling this task leaves the attempt for adoption.
 
     `trouble` hears, before the job is settled, that the server could not be reached to take it; `stuck`, that
     a prompt cannot be got off it; `left`, that a prompt ended well and the server may get the next while its
-    outputs are fetched. Gives the outcome; None when the attempt was no longer ours.
+    outputs are fetched. `staged` and `claim` are given with an attempt that was made ready ahead. Gives the
+    outcome; None when the attempt was not ours, or no longer.
     """
     job_id = attempt.fence.job_id
     # A fresh one for each attempt: an earlier one of the job may still be ending.
@@ -93,9 +97,12 @@ async def drive(
         left,
         log.bind(server=link.name, lane=attempt.lane),
         brought=brought or {},
+        staged=staged,
+        claim=claim,
     )
     try:
         outcome = await _outcome(run)
+        await run.claimed()
         ctx.happened(Reached(attempt, Phase.SETTLE))
         await settle(run, outcome)
     except NoLongerOurs:
@@ -105,6 +112,8 @@ async def drive(
     else:
         return outcome
     finally:
+        if run.claiming is not None:
+            run.claiming.cancel()
         ctx.happened(Released(attempt))
         # Cancelled in the middle, what was fetched is not thrown away here: the settling write may have been
         # committed all the same. What no row refers to is swept up later.
@@ -195,6 +204,8 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
                         return Lost(f"the server stayed out of reach for {since:.0f} s")
                 case OffServer():
                     run.left()
+                    # The next prompt's POST goes out before our questions about this one.
+                    await asyncio.sleep(0)
                 case _:
                     run.sign_of_life()
                     _pass_on(run, event, previews)
@@ -233,6 +244,7 @@ def _progress(event: NodeProgress) -> ProgressEvent:
 
 
 async def _mark_started(run: Run) -> None:
+    await run.claimed()
     run.ctx.happened(Began(run.attempt))
     if await surely_run(run.ctx, attempts_store.mark_started, run.attempt.fence, run.ctx.now_ms()):
         run.ctx.bells.ring(OUTBOX)

@@ -52,6 +52,16 @@ class Driving:
             self._off.discard(prompt_id)
             self._unwritten.discard(prompt_id)
 
+    def claimed(self, attempt: ClaimedAttempt) -> None:
+        """What was made ready ahead is written down as an attempt now."""
+        if attempt.prompt_id in self._attempts:
+            self._attempts[attempt.prompt_id] = replace(self._attempts[attempt.prompt_id], ready=False)
+
+    @property
+    def unclaimed(self) -> bool:
+        """Whether there is one that was sent and is not claimed yet."""
+        return any(attempt.ready for attempt in self._attempts.values())
+
     @property
     def held(self) -> set[int]:
         """Numbers of the slots that a prompt is in."""
@@ -72,6 +82,11 @@ class Driving:
         self._unwritten -= {p for p in self._unwritten if self._attempts[p].fence in fences}
 
     @property
+    def all(self) -> Collection[ClaimedAttempt]:
+        """Every attempt that is driven here, or was when its task was cancelled."""
+        return list(self._attempts.values())
+
+    @property
     def prompts(self) -> list[str]:
         """Every prompt that is driven here, or was when its task was cancelled."""
         return list(self._attempts)
@@ -81,4 +96,6 @@ class Driving:
         return [
             replace(attempt, adopted=True, left=prompt in self._off)
             for prompt, attempt in self._attempts.items()
+            # One that is not claimed is found again by its row among those made ready.
+            if not attempt.ready
         ]

@@ -10,8 +10,7 @@ from typing import Any
 
 from comfygate.domain.errors import NotFound
 from comfygate.domain.health import ServerState
-from comfygate.gate.context import SERVERS, Context, lane_bell
-from comfygate.gate.server_loop import lease_name
+from comfygate.gate.context import SERVERS, Context, lane_bell, lease_name
 from comfygate.store import accounts as accounts_store
 from comfygate.store import jobs as jobs_store
 from comfygate.store import lanes as lanes_store

@@ -15,7 +15,7 @@ from comfygate.domain.credits import WORDS
 from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
 from comfygate.gate import accounts, audit, retry, signing_in, submit, views
 from comfygate.gate.audit import audit_list
-from comfygate.gate.context import SERVERS, Context
+from comfygate.gate.context import SERVERS, Context, lease_name
 from comfygate.gate.eta_report import eta_report
 from comfygate.gate.fleet_control import (
     lanes_list,
@@ -37,7 +37,6 @@ from comfygate.gate.review import (
     review_show,
     review_suspicions,
 )
-from comfygate.gate.server_loop import lease_name
 from comfygate.gate.views import JobView
 from comfygate.gate.why import jobs_why
 from comfygate.gate.workflow_views import workflows_list, workflows_show

@@ -78,10 +78,33 @@ class Run:
     brought: Mapping[str, str] = field(default_factory=dict)
     """Names of inputs that are on the server already, by asset id."""
     staged: Staged | None = None
+    claim: Callable[[], Awaitable[bool]] | None = None
+    """Of an attempt that was made ready ahead: claims its job, which may fail. None: it is claimed."""
+    claiming: asyncio.Task[bool] | None = None
     in_doubt: bool = False
     """Whether a prompt may be on the server although no answer said so."""
     sent_as: str | None = None
     """The client id that the prompt was sent under; None when that is not known."""
+
+    def begin_claim(self) -> None:
+        """Claim the job beside what follows, if that is not done or being done."""
+        if self.claim is not None and self.claiming is None:
+            self.claiming = asyncio.create_task(self._claim(self.claim))
+
+    async def claimed(self) -> None:
+        """Be sure that the attempt is written down as ours. Raises NoLongerOurs when its job was not to be
+        had."""
+        self.begin_claim()
+        if self.claiming is not None and not await asyncio.shield(self.claiming):
+            raise NoLongerOurs
+
+    async def _claim(self, claim: Callable[[], Awaitable[bool]]) -> bool:
+        got = await claim()
+        if not got:
+            self.give_up()
+            # It may run there by now.
+            self.cancel.set()
+        return got
 
     def give_up(self) -> None:
         """The attempt ends without knowing what becomes of its prompt: nothing is sent there before it is

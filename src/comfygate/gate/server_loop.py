@@ -9,30 +9,27 @@ themselves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from comfygate.comfy.errors import ComfyError
-from comfygate.comfy.wire import CancelResult
 from comfygate.domain.blame import CONSEQUENCES, Blame
-from comfygate.domain.errors import Conflict
-from comfygate.domain.fit import lacks
 from comfygate.domain.graph import node_classes
 from comfygate.domain.health import Answered, JobBlamed, JobSucceeded, Restarted, Silent, Stuck
-from comfygate.domain.job import Failed, Outcome, Succeeded
-from comfygate.gate.ahead import Ahead
+from comfygate.domain.job import Failed, Fence, Outcome, Succeeded
+from comfygate.gate.ahead import Ahead, Prepared
+from comfygate.gate.claiming import Claiming
+from comfygate.gate.clearing import Clearing
 from comfygate.gate.condition import Condition
-from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
+from comfygate.gate.context import Context, heard, lane_bell, lease_name
 from comfygate.gate.drive import drive
 from comfygate.gate.driving import BEHIND_MAX, Driving
-from comfygate.gate.happenings import Claimed
 from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
 from comfygate.store import fit as fit_store
-from comfygate.store.attempts import Slot
-from comfygate.store.fit import Taste
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 CONNECT_SECONDS = 2.0
@@ -41,11 +38,6 @@ DOWN_PROBE_SECONDS = 1.0
 """Between two probes of a server that does not answer."""
 
 log = structlog.get_logger(__name__)
-
-
-def lease_name(server: str) -> str:
-    """The lease that the one replica has which gives work to this server."""
-    return f"server:{server}"
 
 
 class ServerLoop:
@@ -57,20 +49,17 @@ class ServerLoop:
         self._ctx = ctx
         self.server = server
         self._link = link
-        self._bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in server.lanes))
         self._driving = Driving()
-        self._ahead = Ahead(ctx, server, link.client)
+        self._condition = Condition(ctx, server)
+        self._claiming = Claiming(ctx, server, self._condition, self._driving)
+        self._clearing = Clearing(ctx, server.name, link)
+        self._ahead = Ahead(ctx, server, link.client, self._claiming.taste, self._wake)
+        self._bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in server.lanes), self._ahead.heard)
         self._inherited = tuple(inherited)
         self._forgetting: set[asyncio.Task[None]] = set()
         self._adopt_at = 0.0
-        self._elsewhere: set[int] = set()
-        self._condition = Condition(ctx, server)
         self._stopping = False
-        self._free_first = False
-        self._recalled = False
         self._look_now = asyncio.Event()
-        self._good: set[str] = set()
-        self._taste = Taste()
         self._asked_at = float("-inf")
         self._log = log.bind(server=server.name)
         link.was_restarted = self._restarted
@@ -159,7 +148,7 @@ class ServerLoop:
         if known.get(name) == classes:
             return
         first, known[name] = name not in known, classes
-        self._good.clear()
+        self._claiming.forget_fits()
         await self._ctx.store.run(fit_store.forget_misfits, name)
         self._bell.set()
         if not first:
@@ -198,14 +187,23 @@ class ServerLoop:
             # Cleared first: a ring during the claims below must not be lost.
             self._bell.clear()
             await self._adopt()
-            while self._may_claim() and await self._cleared() and await self._claim_one():
-                pass
-            if self._driving.held and self._condition.answers and not self._stopping:
-                self._ahead.look()
+            if await self._recalled():
+                while self._may_claim() and await self._cleared() and await self._begin_one():
+                    pass
+                self._look_ahead()
             rules = self._ctx.rules
             # A job that was left to a warmer server is ours if that one does not take it.
-            left, self._taste.left = self._taste.left, False
+            left = self._claiming.was_left()
             await heard(self._bell, rules.warm_wait_seconds if left else rules.dispatch_poll_seconds)
+
+    def _wake(self) -> None:
+        self._bell.set()
+
+    def _look_ahead(self) -> None:
+        driving = self._driving
+        # Before it is claimed, what was sent is still the first that is queued.
+        if driving.held and not driving.unclaimed and self._condition.answers and not self._stopping:
+            self._ahead.look()
 
     def _may_claim(self) -> bool:
         driving = self._driving
@@ -235,101 +233,69 @@ class ServerLoop:
         for orphan in orphans:
             self._start(orphan)
 
-    async def _cleared(self) -> bool:
-        """Whether every prompt that was given up is off the server, and its memory is freed if that is due.
-
-        Prompts that are still there are asked to stop.
-        """
+    async def _recalled(self) -> bool:
+        """Whether it is known what was left on the server; what was made ready and sent before is claimed."""
+        if self._clearing.recalled:
+            return True
+        if not self._condition.answers:
+            return False
         try:
-            if not self._recalled:
-                await self._recall()
-            for prompt_id in list(self._link.abandoned):
-                result = await self._link.client.cancel(prompt_id)
-                if result is not CancelResult.NOT_THERE:
-                    self._log.info("prompt.still_there", prompt_id=prompt_id, result=result.value)
-                    return False
-                self._link.abandoned.discard(prompt_id)
-                await self._link.client.forget(prompt_id)
-            if self._free_first:
-                await self._link.client.free()
-                self._condition.status.warm = ""
-                self._free_first = False
-                self._log.info("server.memory_freed")
+            found = await self._clearing.recall()
         except ComfyError as error:
             self._trouble(str(error))
             return False
+        if found is None:
+            return True
+        # It was sent when those before it had left.
+        for attempt in self._driving.all:
+            self._driving.leave(attempt)
+        if await self._claiming.of_ready(found, self._driving.left):
+            self._start(replace(found, ready=False))
+        else:
+            self._link.abandoned.add(found.prompt_id)
         return True
 
-    async def _recall(self) -> None:
-        """Find the prompts that an earlier process, or an earlier loop, gave up and that are here still."""
-        queue = await self._link.client.queue()
-        here = queue.running | queue.pending
-        given_up = await self._ctx.store.read(attempts_store.given_up, self.server.name, here)
-        self._link.abandoned.update(given_up)
-        self._recalled = True
-
-    async def _claim_one(self) -> bool:
-        ctx = self._ctx
-        driving = self._driving
-        free = min(set(range(self.server.slots)) - driving.held - self._elsewhere, default=None)
-        if free is None:
-            self._elsewhere = set()
-            return False
-        left = driving.left
-        asked_at = asyncio.get_running_loop().time()
+    async def _cleared(self) -> bool:
+        memory = self._clearing.free_first
         try:
-            attempt = await ctx.store.run(
-                attempts_store.claim,
-                Slot(self.server.name, free, self.server.lanes),
-                owner=ctx.owner,
-                prompt_id=ctx.new_id(),
-                lease_ms=ctx.lease_ms,
-                now_ms=ctx.now_ms(),
-                under_lease=lease_name(self.server.name),
-                taste=self._taste_now(),
-                left=left,
-            )
-        except Conflict:
-            # Another attempt has the slot; perhaps not the next one.
-            self._elsewhere = await ctx.store.read(attempts_store.open_slots, self.server.name)
-            return free in self._elsewhere
-        if attempt is None:
+            cleared = await self._clearing.cleared()
+        except ComfyError as error:
+            self._trouble(str(error))
             return False
-        driving.written(left)
-        self._condition.status.warm = attempt.models or self._condition.status.warm
-        ctx.bells.ring(OUTBOX)
-        ctx.happened(Claimed(attempt, asyncio.get_running_loop().time() - asked_at))
-        self._start(attempt)
-        return True
+        if memory and cleared:
+            self._condition.status.warm = ""
+        return cleared
 
-    def _taste_now(self) -> Taste:
-        """What this server can run and has warm, and what others beside it have."""
-        rules, mine = self._ctx.rules, self._condition.status
-        classes = self._ctx.fleet.classes.get(self.server.name)
-        others = [
-            status
-            for name, status in self._ctx.fleet.status.items()
-            if name != self.server.name and status.free and set(status.lanes) & set(self.server.lanes)
-        ]
-        self._taste = Taste(
-            judge=None if classes is None else partial(lacks, classes, rules.limits.graph_nodes_max),
-            good=self._good,
-            warm=mine.warm,
-            window=rules.warm_window,
-            overtakes_max=rules.warm_overtakes_max,
-            leave_to_others=frozenset(status.warm for status in others if status.warm),
-            leave_ms=int(rules.warm_wait_seconds * 1000),
-            limits=rules.overtakes_max,
-        )
-        return self._taste
+    async def _begin_one(self) -> bool:
+        """Give an open slot what is ready for it, else the first job in order; whether there was one."""
+        prepared = await self._ahead.take()
+        if not self._may_claim():
+            return False
+        if prepared is not None:
+            self._start(prepared.attempt, prepared)
+            return True
+        attempt = await self._claiming.first_in_order()
+        if attempt is not None:
+            self._start(attempt)
+        return attempt is not None
 
-    def _start(self, attempt: ClaimedAttempt) -> None:
-        task = asyncio.create_task(self._drive(attempt), name=f"attempt {attempt.fence.job_id}")
+    async def _claim_ready(self, attempt: ClaimedAttempt, left: Collection[Fence]) -> bool:
+        got = await self._claiming.of_ready(attempt, left)
+        # The next one can be made ready now.
+        self._bell.set()
+        return got
+
+    def _start(self, attempt: ClaimedAttempt, prepared: Prepared | None = None) -> None:
+        task = asyncio.create_task(self._drive(attempt, prepared), name=f"attempt {attempt.fence.job_id}")
         self._driving.begin(attempt, task)
-        self._condition.status.running = len(self._driving.held)
+        status = self._condition.status
+        status.running = len(self._driving.held)
+        if not attempt.adopted:
+            status.warm = attempt.models or status.warm
         task.add_done_callback(lambda done: self._finished(attempt, done))
 
-    async def _drive(self, attempt: ClaimedAttempt) -> Outcome | None:
+    async def _drive(self, attempt: ClaimedAttempt, prepared: Prepared | None) -> Outcome | None:
+        left = self._driving.left
         if not self._link.channel.connected and self._condition.answers:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
@@ -343,14 +309,22 @@ class ServerLoop:
             trouble=self._trouble,
             stuck=lambda reason: self._see(Stuck(reason)),
             left=lambda: self._left(attempt),
-            brought=self._ahead.take(attempt.fence.job_id),
+            brought=prepared.brought if prepared else self._ahead.inputs_of(attempt.fence.job_id),
+            staged=prepared.staged if prepared else None,
+            claim=partial(self._claim_ready, attempt, left) if prepared else None,
         )
 
     def _left(self, attempt: ClaimedAttempt) -> None:
         """The prompt ended well: the server may get the next one while what this one made is fetched."""
         if self._driving.leave(attempt):
             self._condition.status.running = len(self._driving.held)
+            self._go_on()
             self._bell.set()
+
+    def _go_on(self) -> None:
+        """Send what is ready now, where nothing has to be looked at before."""
+        if self._clearing.is_clear and self._may_claim() and (prepared := self._ahead.take_now()):
+            self._start(prepared.attempt, prepared)
 
     async def _forget(self, prompt_id: str) -> None:
         """Delete our own entry from the server's history, beside the next job."""
@@ -384,7 +358,7 @@ class ServerLoop:
             case Succeeded():
                 self._see(JobSucceeded())
             case Failed(blame=blame, cause=cause):
-                self._free_first |= CONSEQUENCES[blame].free_memory
+                self._clearing.free_first |= CONSEQUENCES[blame].free_memory
                 if blame is Blame.MISSING:
                     # It lists what it has not, or lost it: ask again.
                     self._asked_at = float("-inf")

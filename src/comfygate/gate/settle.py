@@ -53,7 +53,8 @@ async def settle(run: Run, outcome: Outcome) -> None:
     name = type(outcome).__name__.lower()
     run.ctx.happened(Ended(run.attempt, name, blame, counted=settled is Settled.DONE))
     run.ctx.bells.ring(OUTBOX)
-    run.ctx.bells.ring(lane_bell(run.attempt.lane))
+    # One that succeeded is not back in its lane.
+    run.ctx.bells.ring(lane_bell(run.attempt.lane), order_stands=isinstance(outcome, Succeeded))
     # After trouble a stale answer may mean that the first try was committed: then the outputs are wanted.
     wanted = isinstance(outcome, Succeeded) or (run.screening is not None and bool(run.screening.held))
     if not wanted or (settled is Settled.STALE and tries == 1):

@@ -97,8 +97,10 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
         raise
     except Exception:
         ctx.secrets_of_jobs.pop(new.id, None)
+        # Perhaps it was committed and only not heard of.
+        ctx.bells.ring(lane_bell(new.lane))
         raise
-    ctx.bells.ring(lane_bell(job.lane))
+    ctx.bells.ring(lane_bell(job.lane), place=job.place)
     ctx.bells.ring(OUTBOX)
     if job.id == new.id:
         # Else an idempotency key gave the job that was made with it before.
@@ -198,6 +200,8 @@ async def cancel(ctx: Context, job_id: str, account_id: str | None) -> JobView:
     """
     await get_job(ctx, job_id, account_id)
     job = await ctx.store.run(jobs_store.cancel, job_id, account_id, ctx.now_ms())
+    # It may have been made ready somewhere.
+    ctx.bells.ring(lane_bell(job.lane))
     if job.state is JobState.CANCELING:
         if (signal := ctx.cancels.get(job_id)) is not None:
             signal.set()

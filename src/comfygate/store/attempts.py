@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, Insert, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.blame import Blame
@@ -13,7 +14,7 @@ from comfygate.domain.errors import Conflict
 from comfygate.domain.job import Fence, JobState
 from comfygate.store import leases as leases_store
 from comfygate.store import turns
-from comfygate.store.clock import lease_clock
+from comfygate.store.clock import lease_clock, lease_clock_of
 from comfygate.store.fit import Taste, first_for
 from comfygate.store.jobs import get_job, inputs_of, job_row
 from comfygate.store.outbox import tell
@@ -27,6 +28,11 @@ _TAKE = (
     .where(jobs.c.ticket == bindparam("mine"), jobs.c.state == "queued")
     .values(state=JobState.CLAIMED.value, attempt=jobs.c.attempt + 1)
     .returning(*jobs.c)
+)
+_LEAVE = (
+    update(attempts)
+    .where(attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("of_number"), HOLDS_SLOT)
+    .values(left_at_ms=bindparam("now_ms"))
 )
 _HELD = select(attempts.c.slot, attempts.c.job_id, attempts.c.number).where(
     attempts.c.server == bindparam("server"), HOLDS_SLOT
@@ -53,6 +59,25 @@ _RUNS = (
     )
     .returning(*jobs.c)
 )
+
+
+@cache
+def _open(dialect: str) -> Insert:
+    until = lease_clock_of(dialect) + bindparam("lease_ms", type_=BigInteger)
+    return (
+        insert(attempts)
+        .values(
+            job_id=bindparam("job_id"),
+            number=bindparam("number"),
+            prompt_id=bindparam("prompt_id"),
+            server=bindparam("server"),
+            slot=bindparam("slot"),
+            owner=bindparam("owner"),
+            lease_until_at_ms=until,
+            claimed_at_ms=bindparam("now_ms"),
+        )
+        .inline()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +126,34 @@ def claim(
         turns.count_overtake(conn, head.lane, head.priority, head.ticket)
     for fence in left:
         leave(conn, fence, now_ms)
+    open_attempt(conn, job, slot, prompt_id, owner, lease_ms, now_ms)
+    return claimed_attempt(conn, job, prompt_id, slot.server, slot.number, adopted=False)
+
+
+def open_attempt(
+    conn: Connection, job: JobRow, slot: Slot, prompt_id: str, owner: str, lease_ms: int, now_ms: int
+) -> None:
+    """Write down that the slot has the claimed job, and tell it. Raises Conflict if it has another."""
     try:
         conn.execute(
-            insert(attempts).values(
-                job_id=job.id,
-                number=job.attempt,
-                prompt_id=prompt_id,
-                server=slot.server,
-                slot=slot.number,
-                owner=owner,
-                lease_until_at_ms=lease_clock(conn, now_ms) + lease_ms,
-                claimed_at_ms=now_ms,
-            )
+            _open(conn.dialect.name),
+            {
+                "job_id": job.id,
+                "number": job.attempt,
+                "prompt_id": prompt_id,
+                "server": slot.server,
+                "slot": slot.number,
+                "owner": owner,
+                "lease_ms": lease_ms,
+                "now_ms": now_ms,
+            },
         )
     except IntegrityError as error:
         raise Conflict(f"slot {slot.number} of server {slot.server} is taken") from error
     tell(conn, job, "job.claimed", {}, now_ms)
-    return _claimed(conn, job, prompt_id, slot.server, slot.number, adopted=False)
 
 
-def _claimed(
+def claimed_attempt(
     conn: Connection,
     job: JobRow,
     prompt_id: str,
@@ -130,6 +163,7 @@ def _claimed(
     adopted: bool,
     left: bool = False,
 ) -> ClaimedAttempt:
+    """The job's present attempt with what is needed to drive it."""
     graph, usual_ms = conn.execute(_GRAPH, {"job_id": job.id, "workflow": job.workflow}).one()
     return ClaimedAttempt(
         fence=job.fence,
@@ -194,7 +228,9 @@ def take_over(
         )
         job = get_job(conn, row.job_id)
         left = row.left_at_ms is not None
-        adopted.append(_claimed(conn, job, row.prompt_id, row.server, row.slot, adopted=True, left=left))
+        adopted.append(
+            claimed_attempt(conn, job, row.prompt_id, row.server, row.slot, adopted=True, left=left)
+        )
     return adopted
 
 
@@ -206,11 +242,7 @@ def open_slots(conn: Connection, server: str, besides: Collection[Fence] = ()) -
 
 def leave(conn: Connection, fence: Fence, now_ms: int) -> None:
     """The attempt's prompt is no longer on its server: its slot may be given to the next."""
-    conn.execute(
-        update(attempts)
-        .where(attempts.c.job_id == fence.job_id, attempts.c.number == fence.attempt, HOLDS_SLOT)
-        .values(left_at_ms=now_ms)
-    )
+    conn.execute(_LEAVE, {"of_job": fence.job_id, "of_number": fence.attempt, "now_ms": now_ms})
 
 
 def renew(conn: Connection, owner: str, servers: Collection[str], lease_ms: int, now_ms: int) -> int:

@@ -54,7 +54,7 @@ class Taste:
     limits: Mapping[str, int] = field(default_factory=dict)
 
 
-Head = Row[tuple[int, int, int, str, str, str, int | None, str, str, int]]
+Head = Row[tuple[int, int, int, str, str, str, int | None, str, str, int, int]]
 _COLUMNS = (
     jobs.c.priority,
     jobs.c.share,
@@ -66,6 +66,7 @@ _COLUMNS = (
     jobs.c.workflow,
     jobs.c.models,
     jobs.c.created_at_ms,
+    jobs.c.queue_deadline_at_ms,
 )
 
 _MINE = (
@@ -88,10 +89,10 @@ def first_for(
     """
     passed = Passed(set(), set())
     for _ in range(LOOKS_MAX):
-        head = _best(conn, server, of_lanes, now_ms, taste, passed)
+        head = best(conn, server, of_lanes, now_ms, taste, passed)
         if head is None:
             return None
-        if not _fits(conn, head, server, now_ms, taste):
+        if not fits(conn, head, server, now_ms, taste):
             continue
         if head.running_max is not None and not turns.may_begin(conn, head.account_id, head.running_max):
             passed.accounts.add(head.account_id)
@@ -124,7 +125,7 @@ def likely_next(
 ) -> Likely | None:
     """The first job in order for this server, but for the tickets `elsewhere`. A guess: it takes and locks
     nothing, and looks at no limits, fit or warm models."""
-    head = _best(conn, server, of_lanes, now_ms, Taste(), Passed(set(), set(elsewhere)))
+    head = best(conn, server, of_lanes, now_ms, Taste(), Passed(set(), set(elsewhere)))
     if head is None:
         return None
     wanted = select(job_inputs.c.asset_id).where(job_inputs.c.job_id == head.id).distinct()
@@ -139,9 +140,10 @@ class Passed:
     tickets: set[int]
 
 
-def _best(
+def best(
     conn: Connection, server: str, of_lanes: Sequence[str], now_ms: int, taste: Taste, passed: Passed
 ) -> Head | None:
+    """The first job in order of these lanes that nothing known keeps off the server, but for `passed`."""
     heads: list[tuple[int, int, int, Head]] = []
     for lane in of_lanes:
         bound = taste.limits.get(lane, 0)
@@ -152,7 +154,7 @@ def _best(
     return min(heads, key=lambda one: one[:3])[3] if heads else None
 
 
-def _fits(conn: Connection, job: Head, server: str, now_ms: int, taste: Taste) -> bool:
+def fits(conn: Connection, job: Head, server: str, now_ms: int, taste: Taste) -> bool:
     """Whether the server can run it; found out once a workflow, and kept where it cannot."""
     if taste.judge is None or not job.workflow or job.workflow in taste.good:
         return True

@@ -103,3 +103,15 @@ leases = Table(
     Column("owner", Text, nullable=False),
     Column("until_at_ms", BigInteger, nullable=False),
 )
+
+# The job that a server gets next unless a better one comes, with the prompt_id it will be sent under: written
+# before it may be sent, and gone when it is claimed. It binds nothing: the job is queued like any other.
+ready = Table(
+    "ready",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("job_id", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("prompt_id", Text, nullable=False),
+    Column("made_at_ms", BigInteger, nullable=False),
+)

@@ -8,6 +8,7 @@ from typing import Any
 from comfygate.domain.blame import Blame
 from comfygate.domain.credits import Balance, EntryKind, HoldState
 from comfygate.domain.job import Fence, JobError, JobState
+from comfygate.domain.order import Place
 from comfygate.domain.screening import Finding, Suspicion
 
 
@@ -111,11 +112,17 @@ class JobRow:
     def fence(self) -> Fence:
         return Fence(self.id, self.attempt)
 
+    @property
+    def place(self) -> Place:
+        """Where it stands in its lane while it is queued."""
+        return Place(self.lane, self.priority, self.share, self.ticket)
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedAttempt:
     """An attempt in flight, with all that is needed to drive it. `adopted`: an earlier process began it;
-    `left`: its prompt is on the server no more, and it holds no slot."""
+    `left`: its prompt is on the server no more, and it holds no slot; `ready`: it was made ready ahead and is
+    to be claimed once it was sent (`store/ready.py`)."""
 
     fence: Fence
     account_id: str
@@ -133,6 +140,7 @@ class ClaimedAttempt:
     models: str = ""
     left: bool = False
     submitted_at_ms: int = 0
+    ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from comfygate.store.fleet_tables import (
     misfits,
     overtaken,
     pair_quarantines,
+    ready,
     run_times,
     server_health,
     servers,
@@ -43,7 +44,7 @@ __all__ = [
     "ELSEWHERE", "IN_FLIGHT", "IS_QUEUED", "OPEN_ATTEMPT", "RowNumber", "accounts", "api_keys", "assets",
     "attempts", "audit_log", "blobs", "entries", "fair_clocks", "idempotency_keys", "job_graphs",
     "job_inputs", "jobs", "lanes", "leases", "metadata", "misfits", "outbox", "overtaken",
-    "pair_quarantines", "run_times", "server_health", "servers",
+    "pair_quarantines", "ready", "run_times", "server_health", "servers",
 ]  # fmt: skip
 
 _terminal = one_of("state", [state.value for state in TERMINAL])
