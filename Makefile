@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
+# Where it is set, every process compiles the source anew: seconds of each start, and minutes of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = echo "$@ took $$(( $$(date +%s) - $(1) )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos bot-kills sim check fmt bench bench-compare bench-plots reference lock clean
+.PHONY: help install demo serve test chaos bot-kills fuzz sim check fmt bench bench-compare bench-plots reference lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
