@@ -36,8 +36,12 @@ chaos: $(VENV)/.stamp-test ## Kill -9 gateways, simulators, database; audit (JOB
 	@$(BIN)/python -m tests.chaos --jobs $(JOBS) --kills $(KILLS) --engine $(ENGINE) --replicas $(REPLICAS) \
 		$(if $(SEED),--seed $(SEED))
 
-bot-kills: $(VENV)/.stamp-test ## Kill -9 the bot's process at every step of a job, before and after it, on both engines
-	KILLS=all $(BIN)/python -m pytest -n $(WORKERS) tests/bot/test_kill.py
+bot-kills: $(VENV)/.stamp-test ## Kill -9 the bot's process at every step of a job, before and after it, on both engines; and 50 chats
+	KILLS=all CHATS=50 $(BIN)/python -m pytest -n $(WORKERS) tests/bot/test_kill.py tests/bot/test_positions.py
+
+fuzz: $(VENV)/.stamp-test ## Send what the API's document allows and forbids, much of it (EXAMPLES=100 SEED)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(if $(SEED),FUZZ_SEED=$(SEED)) $(BIN)/python -m pytest -n $(WORKERS) \
+		-o timeout=1800 tests/api/test_fuzz.py
 
 sim: $(VENV)/.stamp-test ## Simulate crashes and trouble from seeds (SEEDS=2000, or SEED=17 to replay one)
 	$(BIN)/python -m tests.sim $(if $(STORM),--storm $(STORM)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --workers $(WORKERS))

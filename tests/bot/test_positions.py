@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -16,7 +17,8 @@ from tests.bot.standin.people import Person
 from tests.bot.test_orders import begin, choose
 from tests.promises.rig import Gateway, picture, plain_graph
 
-CHATS = 50
+CHATS = int(os.environ.get("CHATS", "20"))
+"""`make bot-kills` has 50."""
 PATIENCE_SECONDS = 100.0
 PLACE = re.compile(r"Place (\d+) in line")
 
