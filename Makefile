@@ -25,7 +25,7 @@ serve: $(VENV)/.stamp-run ## Run the gateway here until Ctrl-C
 	$(BIN)/comfygate serve
 
 test: $(VENV)/.stamp-test ## Run every test (WORKERS=2 processes)
-	@start=$$(date +%s); $(BIN)/python -m pytest -n $(WORKERS) $(ARGS) && $(call SECONDS_SINCE,$$start)
+	@start=$$(date +%s); $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS) && $(call SECONDS_SINCE,$$start)
 
 JOBS ?= 5000
 KILLS ?= 200

@@ -25,7 +25,7 @@ PLACE = re.compile(r"Place (\d+) in line")
 
 async def order(api: BotApi, number: int) -> Person:
     """Somebody who orders a picture, or every second one a clip."""
-    person = await begin(api, 2000 + number, f"P{number}")
+    person = await begin(api, 2000 + number, f"P{number}", seconds=PATIENCE_SECONDS)
     if number % 2:
         await choose(person, "Restyle", "Negative")
     else:
