@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 2
+# Where it is set, every process compiles the source anew: seconds of each start, and minutes of the tests.
+unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = echo "$@ took $$(( $$(date +%s) - $(1) )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos bot-kills sim check fmt bench bench-compare bench-plots reference lock clean
+.PHONY: help install demo serve test chaos bot-kills fuzz sim check fmt bench bench-compare bench-plots reference lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -23,7 +25,7 @@ serve: $(VENV)/.stamp-run ## Run the gateway here until Ctrl-C
 	$(BIN)/comfygate serve
 
 test: $(VENV)/.stamp-test ## Run every test (WORKERS=2 processes)
-	@start=$$(date +%s); $(BIN)/python -m pytest -n $(WORKERS) $(ARGS) && $(call SECONDS_SINCE,$$start)
+	@start=$$(date +%s); $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS) && $(call SECONDS_SINCE,$$start)
 
 JOBS ?= 5000
 KILLS ?= 200
@@ -34,8 +36,12 @@ chaos: $(VENV)/.stamp-test ## Kill -9 gateways, simulators, database; audit (JOB
 	@$(BIN)/python -m tests.chaos --jobs $(JOBS) --kills $(KILLS) --engine $(ENGINE) --replicas $(REPLICAS) \
 		$(if $(SEED),--seed $(SEED))
 
-bot-kills: $(VENV)/.stamp-test ## Kill -9 the bot's process at every step of a job, before and after it, on both engines
-	KILLS=all $(BIN)/python -m pytest -n $(WORKERS) tests/bot/test_kill.py
+bot-kills: $(VENV)/.stamp-test ## Kill -9 the bot's process at every step of a job, before and after it, on both engines; and 50 chats
+	KILLS=all CHATS=50 $(BIN)/python -m pytest -n $(WORKERS) tests/bot/test_kill.py tests/bot/test_positions.py
+
+fuzz: $(VENV)/.stamp-test ## Send what the API's document allows and forbids, much of it (EXAMPLES=100 SEED)
+	FUZZ_EXAMPLES=$(or $(EXAMPLES),100) $(if $(SEED),FUZZ_SEED=$(SEED)) $(BIN)/python -m pytest -n $(WORKERS) \
+		-o timeout=1800 tests/api/test_fuzz.py
 
 sim: $(VENV)/.stamp-test ## Simulate crashes and trouble from seeds (SEEDS=2000, or SEED=17 to replay one)
 	$(BIN)/python -m tests.sim $(if $(STORM),--storm $(STORM)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --workers $(WORKERS))

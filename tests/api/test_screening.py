@@ -29,6 +29,7 @@ from tests.api.house import (
     video_graph,
 )
 from tests.assets.drawn import encoded, landscape
+from tests.looking import before_the_next_look
 
 REVIEW = {"screening": {"action": "review"}}
 OFF = {"screening": {"enabled": False}}
@@ -129,7 +130,7 @@ async def test_too_many_suspicions_suspend_until_they_are_forgiven(
         job = await eve.submit(image_graph(color=MAKES_RED, prefix=f"n{number}"))
         async with asyncio.timeout(20):
             while (await operated(gateway, "jobs.show", job=job["id"]))["state"] != "failed":
-                await asyncio.to_thread(lambda: None)
+                await before_the_next_look()
     assert await standing(gateway) == (3, True)
     answer = await eve.http.get("/gate/v1/account")
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")

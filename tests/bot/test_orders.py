@@ -15,11 +15,13 @@ from tests.promises.rig import Gateway, picture
 from tests.web.browser import browsing
 
 
-async def begin(api: BotApi, person_id: int = 1001, name: str = "Ann", language: str = "en") -> Person:
+async def begin(
+    api: BotApi, person_id: int = 1001, name: str = "Ann", language: str = "en", seconds: float = 30.0
+) -> Person:
     """Somebody who accepted the terms."""
     person = api.person(person_id, name, language)
     await person.sends("/start")
-    await person.taps("我同意" if language == "zh-hans" else "I accept")
+    await person.taps("我同意" if language == "zh-hans" else "I accept", seconds)
     return person
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -16,14 +17,15 @@ from tests.bot.standin.people import Person
 from tests.bot.test_orders import begin, choose
 from tests.promises.rig import Gateway, picture, plain_graph
 
-CHATS = 50
+CHATS = int(os.environ.get("CHATS", "20"))
+"""`make bot-kills` has 50."""
 PATIENCE_SECONDS = 100.0
 PLACE = re.compile(r"Place (\d+) in line")
 
 
 async def order(api: BotApi, number: int) -> Person:
     """Somebody who orders a picture, or every second one a clip."""
-    person = await begin(api, 2000 + number, f"P{number}")
+    person = await begin(api, 2000 + number, f"P{number}", seconds=PATIENCE_SECONDS)
     if number % 2:
         await choose(person, "Restyle", "Negative")
     else:

@@ -14,6 +14,7 @@ from tests.bot.standin.api import BotApi
 from tests.bot.standin.limits import Refused
 from tests.bot.standin.people import Person
 from tests.bot.test_orders import begin, check, choose
+from tests.looking import before_the_next_look
 from tests.promises.rig import Gateway, picture
 
 
@@ -98,7 +99,7 @@ async def test_results_to_somebody_who_stopped_the_bot_are_kept(house: Gateway, 
     job = (await house.operate("jobs.list"))["jobs"][0]["id"]
     async with asyncio.timeout(30):
         while (await house.operate("jobs.show", job=job))["status"] != "succeeded":
-            await asyncio.to_thread(lambda: None)
+            await before_the_next_look()
     await house.audit()
 
 

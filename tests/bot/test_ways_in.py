@@ -12,6 +12,7 @@ from comfygate.simulator import Simulator
 from tests.bot.conftest import bot_gateway
 from tests.bot.standin.api import BotApi
 from tests.bot.test_orders import begin, choose
+from tests.looking import before_the_next_look
 from tests.promises.rig import gateway, picture, settings_for
 
 SECRET = "a-secret-word"
@@ -40,7 +41,7 @@ async def test_the_webhook_takes_telegrams_calls_and_nobody_elses(
     async with gateway(settings) as house:
         async with asyncio.timeout(30):
             while api.webhook is None:
-                await asyncio.to_thread(lambda: None)
+                await before_the_next_look()
         assert api.webhook == (f"{url}/telegram/webhook", SECRET)
         ann = await begin(api)
         await ann.sends("/help")

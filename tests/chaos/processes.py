@@ -10,10 +10,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from tests import forked
 
 READY_SECONDS_MAX = 60.0
 AGAIN_SECONDS = 0.3
@@ -39,6 +41,33 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+Process = asyncio.subprocess.Process | forked.Process
+
+
+class Launch(Protocol):
+    """Starts a `comfygate` command, its standard error into the file `log` (None: a pipe)."""
+
+    async def __call__(
+        self,
+        *arguments: str,
+        env: Mapping[str, str],
+        cwd: Path,
+        log: int | None = None,
+        new_session: bool = False,
+    ) -> Process: ...
+
+
+async def fresh(
+    *arguments: str, env: Mapping[str, str], cwd: Path, log: int | None = None, new_session: bool = False
+) -> Process:
+    """The process that a user starts. `tests.forked.start` is quicker."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "comfygate", *arguments,
+        env=env, cwd=cwd, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE if log is None else log, start_new_session=new_session,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Death:
     """A kill -9 that hit a process: when, and which of its lives it ended (counted from 1)."""
@@ -57,13 +86,14 @@ class Child:
     environment: dict[str, str]
     folder: Path
     over: asyncio.Event
+    launch: Launch
     life: int = 0
     ready: dict[str, Any] = field(default_factory=dict)
     up: asyncio.Event = field(default_factory=asyncio.Event)
     deaths: list[Death] = field(default_factory=list)
     own_ends: list[str] = field(default_factory=list)
     failed_starts: int = 0
-    _process: asyncio.subprocess.Process | None = None
+    _process: Process | None = None
     _back_after_seconds: float = 0.0
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _keeper: asyncio.Task[None] | None = None
@@ -135,11 +165,9 @@ class Child:
     async def _live(self) -> bool:
         """One life, to its end; whether it was ever ready."""
         with self.log_path(self.life).open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "comfygate", *self.arguments,
-                env=self.environment, cwd=self.folder, stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
-            )  # fmt: skip
+            self._process = await self.launch(
+                *self.arguments, env=self.environment, cwd=self.folder, log=log.fileno(), new_session=True
+            )
         process = self._process
         try:
             assert process.stdout is not None

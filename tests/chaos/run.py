@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from tests.chaos.audit import Given, Verdict, audit
 from tests.chaos.callers import ANSWER_SECONDS_MAX, CallerAtWork, Gateways, Notes
 from tests.chaos.evidence import keep_rows, read_evidence, unfinished
 from tests.chaos.plan import SERVERS, Kill, Plan
-from tests.chaos.processes import environment, pause, until
+from tests.chaos.processes import Launch, environment, fresh, pause, until
 from tests.chaos.stranger import Stranger
 from tests.chaos.world import World, running_world
 
@@ -58,7 +57,7 @@ class Progress:
             await self._grown.wait()
 
 
-def chaos(plan: Plan, *, seconds_max: float, say: Say) -> Verdict:
+def chaos(plan: Plan, *, seconds_max: float, say: Say, launch: Launch = fresh) -> Verdict:
     """Run it, print what it found, and keep the folder only when a promise was broken."""
     folder = Path(tempfile.mkdtemp(prefix=f"comfygate-chaos-{plan.engine}-"))
     begun = time.monotonic()
@@ -69,7 +68,7 @@ def chaos(plan: Plan, *, seconds_max: float, say: Say) -> Verdict:
     )
     keep = True
     try:
-        verdict = asyncio.run(_run(plan, folder, seconds_max, say))
+        verdict = asyncio.run(_run(plan, folder, seconds_max, say, launch))
         keep = bool(verdict.broken)
         say(verdict.text())
     except KeyboardInterrupt:
@@ -87,10 +86,10 @@ def chaos(plan: Plan, *, seconds_max: float, say: Say) -> Verdict:
     return verdict
 
 
-async def _run(plan: Plan, folder: Path, seconds_max: float, say: Say) -> Verdict:
+async def _run(plan: Plan, folder: Path, seconds_max: float, say: Say, launch: Launch) -> Verdict:
     notes, progress = Notes(), Progress()
     timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS_MAX)
-    async with aiohttp.ClientSession(timeout=timeout) as http, running_world(plan, folder) as world:
+    async with aiohttp.ClientSession(timeout=timeout) as http, running_world(plan, folder, launch) as world:
         stranger = Stranger(http, world.simulator_urls)
         gateways = Gateways(world.gateways, http, world.over, notes)
         keys = await _prepare(plan, gateways, world)
@@ -104,7 +103,7 @@ async def _run(plan: Plan, folder: Path, seconds_max: float, say: Say) -> Verdic
         took = time.monotonic() - begun
         await _until_all_ended(world, http)
         await world.stop()
-        verdict = await _audited(plan, world, notes, stranger)
+        verdict = await _audited(plan, world, notes, stranger, launch)
     verdict.figure("kills of gateways", sum(len(one.deaths) for one in world.gateways))
     verdict.figure("kills of simulators", sum(len(one.deaths) for one in world.simulators))
     verdict.figure("kills of the database", len(world.database.deaths))
@@ -193,8 +192,8 @@ async def _until_all_ended(world: World, http: aiohttp.ClientSession) -> None:
         await pause(0.5, world.over)
 
 
-async def _audited(plan: Plan, world: World, notes: Notes, stranger: Stranger) -> Verdict:
-    books = await _books(world)
+async def _audited(plan: Plan, world: World, notes: Notes, stranger: Stranger, launch: Launch) -> Verdict:
+    books = await _books(world, launch)
     journals = [(child.name, world.journal(number)) for number, child in enumerate(world.simulators)]
     found = await asyncio.to_thread(read_evidence, world.database.url, journals, world.folder)
     given = Given(
@@ -212,14 +211,10 @@ async def _audited(plan: Plan, world: World, notes: Notes, stranger: Stranger) -
     return verdict
 
 
-async def _books(world: World) -> dict[str, Any]:
+async def _books(world: World, launch: Launch) -> dict[str, Any]:
     """`comfygate ledger audit`, beside nothing."""
     base = Path(world.gateways[0].environment["COMFYGATE_BASE_DIR"])
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "comfygate", "ledger", "audit", "--json",
-        env=environment(base), cwd=base, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await launch("ledger", "audit", "--json", env=environment(base), cwd=base)
     try:
         out, err = await process.communicate()
     finally:

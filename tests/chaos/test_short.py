@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests import forked
 from tests.chaos.plan import Engine, make_plan
 from tests.chaos.run import chaos
 
@@ -14,8 +15,9 @@ SECONDS_MAX = 90.0
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def test_kill_9_at_random_moments_breaks_no_promise(engine: Engine) -> None:
+    forked.ready()
     plan = make_plan(seed=SEED, engine=engine, jobs=JOBS, kills=KILLS, replicas=3)
-    verdict = chaos(plan, seconds_max=SECONDS_MAX, say=print)
+    verdict = chaos(plan, seconds_max=SECONDS_MAX, say=print, launch=forked.start)
     assert not verdict.broken, "\n".join(verdict.broken)
     figures = dict(verdict.figures)
     assert figures["jobs accepted"] == str(JOBS)

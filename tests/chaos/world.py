@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.plan import FAULTS, PRICES, QUEUE_SECONDS_MAX, SERVERS, TIERS, Plan
-from tests.chaos.processes import Child, Death, environment, free_port, wall_ms
+from tests.chaos.processes import Child, Death, Launch, environment, free_port, wall_ms
 from tests.postgres import MortalPostgres, mortal_postgres
 
 SIMULATOR_SPEED = 25.0
@@ -78,14 +78,14 @@ def _database(plan: Plan, folder: Path) -> Iterator[Database]:
 
 
 @contextlib.asynccontextmanager
-async def running_world(plan: Plan, folder: Path) -> AsyncIterator[World]:
+async def running_world(plan: Plan, folder: Path, launch: Launch) -> AsyncIterator[World]:
     """Start it all; whatever happens, every process is gone at the end."""
     over = asyncio.Event()
     with _database(plan, folder) as database:
-        simulators = [_simulator(plan, number, folder, over) for number in range(len(SERVERS))]
+        simulators = [_simulator(plan, number, folder, over, launch) for number in range(len(SERVERS))]
         secret = secrets.token_hex(32)
         count = 1 if plan.engine == "sqlite" else plan.replicas
-        gateways = [_gateway(number, folder, database.url, secret, over) for number in range(count)]
+        gateways = [_gateway(number, folder, database.url, secret, over, launch) for number in range(count)]
         world = World(folder, over, database, simulators, gateways)
         try:
             await asyncio.gather(*(child.start() for child in world.children))
@@ -97,7 +97,7 @@ async def running_world(plan: Plan, folder: Path) -> AsyncIterator[World]:
             await asyncio.gather(*(child.stop() for child in world.children))
 
 
-def _simulator(plan: Plan, number: int, folder: Path, over: asyncio.Event) -> Child:
+def _simulator(plan: Plan, number: int, folder: Path, over: asyncio.Event, launch: Launch) -> Child:
     name = f"sim{number + 1}"
     files = folder / name
     files.mkdir()
@@ -106,10 +106,12 @@ def _simulator(plan: Plan, number: int, folder: Path, over: asyncio.Event) -> Ch
     arguments += ["--fault-seed", str(plan.seed)]
     for fault in FAULTS:
         arguments += ["--fault", fault]
-    return Child(name, arguments, environment(folder), folder, over)
+    return Child(name, arguments, environment(folder), folder, over, launch)
 
 
-def _gateway(number: int, folder: Path, database_url: str, secret: str, over: asyncio.Event) -> Child:
+def _gateway(
+    number: int, folder: Path, database_url: str, secret: str, over: asyncio.Event, launch: Launch
+) -> Child:
     name = f"gateway{number + 1}"
     base = folder / name
     base.mkdir()
@@ -147,4 +149,4 @@ lost_after_seconds = 8
 """
     (base / "comfygate.toml").write_text(settings, encoding="utf-8")
     arguments = ["serve", "--port", str(free_port()), "--json"]
-    return Child(name, arguments, environment(base), folder, over)
+    return Child(name, arguments, environment(base), folder, over, launch)

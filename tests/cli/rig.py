@@ -15,6 +15,8 @@ from typing import Any
 
 from PIL import Image
 
+from tests import forked
+
 PATIENCE_SECONDS = 40.0
 SAMPLES = Path(__file__).parents[2] / "src" / "comfygate" / "cli" / "samples"
 
@@ -46,13 +48,20 @@ def environment(base: Path, more: Mapping[str, str] | None = None) -> dict[str, 
     return plain | {"COMFYGATE_BASE_DIR": str(base), "PYTHONUNBUFFERED": "1"} | dict(more or {})
 
 
+Process = asyncio.subprocess.Process | forked.Process
+
+
 async def command(base: Path, *arguments: str, **variables: str) -> Ended:
     """Run `comfygate …` as a process, to its end."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "comfygate", *arguments,
-        env=environment(base, variables), cwd=base,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    return await _end_of(await forked.start(*arguments, env=environment(base, variables), cwd=base))
+
+
+async def fresh_command(base: Path, *arguments: str, **variables: str) -> Ended:
+    """The same with an interpreter that starts and imports what it needs."""
+    return await _end_of(await _fresh(base, arguments, variables))
+
+
+async def _end_of(process: Process) -> Ended:
     try:
         out, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     finally:
@@ -63,11 +72,21 @@ async def command(base: Path, *arguments: str, **variables: str) -> Ended:
     return Ended(process.returncode, out.decode(), err.decode())
 
 
+async def _fresh(
+    base: Path, arguments: tuple[str, ...], variables: Mapping[str, str]
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "comfygate", *arguments,
+        env=environment(base, variables), cwd=base,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
 @dataclass(slots=True)
 class Running:
     """A command that goes on. Its log lines (standard error) are kept as they come."""
 
-    process: asyncio.subprocess.Process
+    process: Process
     ready: Json = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     _grown: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,11 +129,20 @@ class Running:
 @contextlib.asynccontextmanager
 async def running(base: Path, *arguments: str, **variables: str) -> AsyncIterator[Running]:
     """Run a command that prints one line of JSON when it is ready; killed at the end if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "comfygate", *arguments,
-        env=environment(base, variables), cwd=base,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+    process = await forked.start(*arguments, env=environment(base, variables), cwd=base)
+    async with _followed(process) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def fresh_running(base: Path, *arguments: str, **variables: str) -> AsyncIterator[Running]:
+    """The same with an interpreter that starts and imports what it needs."""
+    async with _followed(await _fresh(base, arguments, variables)) as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def _followed(process: Process) -> AsyncIterator[Running]:
     found = Running(process)
     reading = asyncio.create_task(found.read_log())
     try:
@@ -130,9 +158,12 @@ async def running(base: Path, *arguments: str, **variables: str) -> AsyncIterato
         await reading
 
 
+SERVE = ("serve", "--port", "0", "--json")
+
+
 def serving(base: Path, **variables: str) -> contextlib.AbstractAsyncContextManager[Running]:
     """`comfygate serve` on a port that the system chooses."""
-    return running(base, "serve", "--port", "0", "--json", **variables)
+    return running(base, *SERVE, **variables)
 
 
 def photo(path: Path, size: tuple[int, int] = (64, 48)) -> Path:

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
 from comfygate.cli.picture import draw_photo
 from tests.cli.conftest import Invoke
-from tests.cli.rig import command
+from tests.cli.rig import command, fresh_command
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
@@ -28,7 +28,7 @@ def frames(path: Path) -> list[Image.Image]:
 
 async def test_the_demo_makes_a_picture_and_a_clip_and_stops(tmp_path: Path) -> None:
     shown, told = await asyncio.gather(
-        command(tmp_path, "demo", "--out", str(tmp_path / "shown")),
+        fresh_command(tmp_path, "demo", "--out", str(tmp_path / "shown")),
         command(tmp_path, "demo", "--out", str(tmp_path / "told"), "--dir", str(tmp_path / "kept"), "--json"),
     )
     assert shown.code == 0, shown.err

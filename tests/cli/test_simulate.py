@@ -12,7 +12,7 @@ import aiohttp
 
 from comfygate.simulator import KINDS
 from tests.cli.conftest import Invoke
-from tests.cli.rig import running
+from tests.cli.rig import fresh_running
 from tests.simulator.support import Client, invert_graph
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "simulator.md"
@@ -43,7 +43,8 @@ async def test_faults_and_journal_of_a_process_that_is_killed(tmp_path: Path) ->
     journal = tmp_path / "journal.jsonl"
     arguments = ("simulate", "--port", "0", "--speed", "0", "--json", "--journal", str(journal))
     fault = ("--fault", "fail_node=SaveImage:1", "--fault-seed", "7")
-    async with running(tmp_path, *arguments, *fault) as simulator, aiohttp.ClientSession() as http:
+    simulating = fresh_running(tmp_path, *arguments, *fault)
+    async with simulating as simulator, aiohttp.ClientSession() as http:
         client = Client(http, simulator.url)
         prompt_id = str(uuid4())
         async with client.listen("me") as listener:

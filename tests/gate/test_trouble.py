@@ -18,6 +18,7 @@ from comfygate.gate.embedded import Gate
 from comfygate.simulator import Simulator
 from comfygate.store import accounts as accounts_store
 from comfygate.store import settle as settle_store
+from tests.looking import before_the_next_look
 from tests.promises.rig import PATIENCE_SECONDS, image_graph, picture, plain_graph, settings_for
 
 
@@ -73,7 +74,7 @@ async def test_a_failed_look_at_the_servers_stops_nobody(gate: Gate, monkeypatch
     gate.ctx.bells.ring("servers")
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not calls:
-            await asyncio.to_thread(lambda: None)
+            await before_the_next_look()
     assert await ended(gate, plain_graph()) == "succeeded"
 
 

@@ -16,6 +16,7 @@ from comfygate.domain.errors import SettingsError
 from comfygate.settings import load_settings
 from comfygate.simulator import Simulator
 from tests.api.house import image_graph, settings_for
+from tests.looking import before_the_next_look
 from tests.operations.place import OWN_PORT, Place, Samples, samples, service, value
 
 KEY = "a key of more than sixteen"
@@ -29,6 +30,7 @@ async def until(place: Place, name: str, wanted: float, **labels: str) -> Sample
             found = await place.scraped()
             if found.get((name, frozenset(labels.items()))) == wanted:
                 return found
+            await before_the_next_look()
 
 
 async def test_what_happened_is_counted(tmp_path: Path, database_url: str, sim: Simulator) -> None:

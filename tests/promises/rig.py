@@ -17,6 +17,7 @@ from PIL import Image
 from comfygate.app.serve import Hosted, hosted
 from comfygate.gate.operate import perform
 from comfygate.settings import Settings, load_settings
+from tests.looking import before_the_next_look
 
 PATIENCE_SECONDS = 30.0
 ENDED = {"succeeded", "failed", "canceled", "expired"}
@@ -192,13 +193,13 @@ class Gateway:
         await self.operate("servers.add", name=name, url=url, lanes=list(lanes), slots=slots)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(s["up"] for s in await self.servers() if s["name"] == name):
-                await asyncio.to_thread(lambda: None)
+                await before_the_next_look()
 
     async def until_server(self, name: str, *states: str) -> None:
         """Wait until the server is in one of these states."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(s["name"] == name and s["state"] in states for s in await self.servers()):
-                await asyncio.to_thread(lambda: None)
+                await before_the_next_look()
 
     async def servers(self) -> list[Json]:
         found = await self.operate("servers.list")

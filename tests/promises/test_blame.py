@@ -17,6 +17,7 @@ import pytest
 
 from comfygate.simulator import Simulator
 from comfygate.simulator.switches import Switch, read_switch
+from tests.looking import before_the_next_look
 from tests.promises.rig import Caller, Gateway, gateway, image_graph, picture, plain_graph, settings_for
 
 FAST = {
@@ -254,7 +255,7 @@ async def test_the_restart_hook_frees_a_server_that_hangs(tmp_path: Path, databa
         ended = asyncio.create_task(ann.end(job_id))
         async with asyncio.timeout(30):
             while not flag.exists():
-                await asyncio.to_thread(lambda: None)
+                await before_the_next_look()
         one.clear_faults()
         await one.restart()
         job = await ended

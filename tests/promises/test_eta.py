@@ -12,6 +12,7 @@ from comfygate.gate.context import Context
 from comfygate.gate.eta import ROUND_MAX, eta_of, etas_due, tell_once
 from comfygate.simulator import Simulator
 from comfygate.store import etas, jobs, run_times
+from tests.looking import before_the_next_look
 from tests.promises.rig import PATIENCE_SECONDS, Gateway, Json, gateway, plain_graph, settings_for
 
 
@@ -23,7 +24,7 @@ async def _told(house: Gateway) -> None:
     """Until every open job was told its estimate, by the service's own loop."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await _context(house).store.read(etas.untold, 1):
-            await asyncio.to_thread(lambda: None)
+            await before_the_next_look()
 
 
 async def _teach(house: Gateway, job: str, run_ms: int) -> None:

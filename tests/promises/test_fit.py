@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from comfygate.simulator import Simulator
+from tests.looking import before_the_next_look
 from tests.promises.rig import PATIENCE_SECONDS, Gateway, Json, gateway, plain_graph, settings_for
 
 MODELS = {
@@ -71,7 +72,7 @@ async def known(house: Gateway, *names: str) -> None:
     ctx = house.house.service.ctx
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not set(names) <= ctx.fleet.classes.keys():
-            await house.operate("servers.list")
+            await before_the_next_look()
 
 
 async def test_no_job_lands_where_it_cannot_run(tmp_path: Path, database_url: str) -> None:
@@ -154,6 +155,7 @@ async def _until_reason(caller: Any, job_id: str, code: str) -> Json:
             found: Json = await caller.call("GET", f"/gate/v1/jobs/{job_id}/why")
             if found["code"] == code:
                 return found
+            await before_the_next_look()
 
 
 async def test_a_server_that_gets_a_model_takes_its_jobs(tmp_path: Path, database_url: str) -> None:

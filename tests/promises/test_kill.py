@@ -13,6 +13,7 @@ import pytest
 
 from comfygate.simulator import Simulator
 from tests.cli.rig import PATIENCE_SECONDS, command, running
+from tests.looking import before_the_next_look
 from tests.postgres import mortal_postgres
 from tests.promises.rig import Caller, plain_graph
 from tests.promises.street import Street
@@ -36,6 +37,7 @@ async def ended(caller: Caller, job_id: str) -> str:
                 job = await answer.json()
             if answer.status == 200 and job["completed_at"] is not None:
                 return str(job["status"])
+            await before_the_next_look()
 
 
 async def test_the_gateway_is_killed_while_a_job_runs(

@@ -10,6 +10,7 @@ import pytest
 from comfygate.assets.blobs import Area, BlobStore, StoredBlob
 from comfygate.gate.driving import BEHIND_MAX
 from comfygate.simulator import Simulator
+from tests.looking import before_the_next_look
 from tests.promises.rig import Caller, Gateway, image_graph, picture, plain_graph
 
 
@@ -41,7 +42,7 @@ async def test_slow_storage_holds_no_server_up_until_too_much_is_behind(
     # One after the other they run, though not one has its result yet.
     async with asyncio.timeout(30):
         while len(simulator.executed) < BEHIND_MAX or storage.waiting < BEHIND_MAX:
-            await asyncio.to_thread(lambda: None)
+            await before_the_next_look()
     found = [(await ann.job(job))["status"] for job in jobs]
     assert found == ["running"] * BEHIND_MAX + ["queued"] * 2
     assert len(simulator.executed) == BEHIND_MAX
@@ -86,7 +87,7 @@ def uploaded(simulator: Simulator) -> int:
 async def until_uploaded(simulator: Simulator, count: int) -> None:
     async with asyncio.timeout(30):
         while uploaded(simulator) < count:
-            await asyncio.to_thread(lambda: None)
+            await before_the_next_look()
 
 
 async def test_the_next_jobs_inputs_are_there_before_its_turn_and_bind_nothing(
@@ -122,7 +123,7 @@ async def test_what_was_brought_and_is_gone_is_brought_again(house: Gateway, sim
     folder = simulator.base_dir / "input"
     async with asyncio.timeout(30):
         while not (found := [file for file in folder.rglob("*.png") if file.parent != folder]):
-            await asyncio.to_thread(lambda: None)
+            await before_the_next_look()
     found[0].unlink()
     simulator.release()
     assert (await ann.end(first))["status"] == "succeeded"

@@ -13,6 +13,7 @@ import pytest
 
 from comfygate.simulator import Simulator
 from comfygate.store.rows import OutboxRow
+from tests.looking import before_the_next_look
 from tests.promises.rig import PATIENCE_SECONDS, Caller, Gateway, gateway, plain_graph, settings_for
 from tests.store.world import World
 
@@ -108,14 +109,17 @@ async def test_places_in_line_move_in_both(pair: Pair) -> None:
     second, third = await ann.submit(plain_graph(1)), await ann.submit(plain_graph(2))
     assert (await ann.job(third))["queue_position"] == 2
     places: list[int] = []
+    followed = asyncio.Event()
 
     async def follow() -> None:
         async for name, data in ann.events(third):
             if name == "status" and data["queue_position"] is not None:
                 places.append(data["queue_position"])
+                followed.set()
 
     following = asyncio.create_task(follow())
-    await ann.until(third, "queued")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await followed.wait()
     pair.simulator.release()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await following
@@ -151,7 +155,7 @@ async def test_subscribers_are_told_by_one_replica_and_then_by_its_heir(
             job_id = await ann.submit(plain_graph(1))
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while ("second", "job.succeeded") not in told:
-                    await asyncio.to_thread(lambda: None)
+                    await before_the_next_look()
             assert {name for name, _ in told} == {"second"}
             assert (await ann.job(job_id))["status"] == "succeeded"
 
@@ -186,7 +190,7 @@ async def test_connections_that_postgresql_ends_are_lived_through(pair: Pair) ->
     pair.simulator.release()
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await _status(ann, job_id) != "succeeded":
-            await asyncio.to_thread(lambda: None)
+            await before_the_next_look()
     assert (await ann.end(await ann.submit(plain_graph(1))))["status"] == "succeeded", "heard at once again"
     await pair.driver.audit()
 

@@ -13,6 +13,7 @@ import pytest
 
 from comfygate.simulator import Simulator
 from tests.cli.rig import PATIENCE_SECONDS, command, serving
+from tests.looking import before_the_next_look
 from tests.promises.rig import plain_graph
 from tests.promises.street import Street, last_status
 
@@ -88,6 +89,7 @@ async def test_roles_split_requests_from_dispatch(street: Street, tmp_path: Path
                     assert answer.status == 422
                     if "NoSuchNode" in json.dumps(await answer.json()):
                         break
+                await before_the_next_look()
         job_id = await ann.submit(plain_graph())
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert await last_status(ann, job_id) == "succeeded"
