@@ -58,6 +58,8 @@ from comfygate.store.rows import ClaimedAttempt
 
 COLLECT_TRIES_MAX = 3
 """How often the outputs of an attempt are fetched before it counts as lost."""
+AFTER_YOU_SECONDS = 0.004
+"""The next prompt goes to the server before it is asked how this one ended, or it would wait for that."""
 log = structlog.get_logger(__name__)
 
 
@@ -204,8 +206,7 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
                         return Lost(f"the server stayed out of reach for {since:.0f} s")
                 case OffServer():
                     run.left()
-                    # The next prompt's POST goes out before our questions about this one.
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(AFTER_YOU_SECONDS)
                 case _:
                     run.sign_of_life()
                     _pass_on(run, event, previews)
