@@ -91,8 +91,23 @@ MUTANTS = (
     ),
     Mutant(
         "what was given up is off the server before anything else is sent there",
-        (("gate/server_loop.py", "        self._link.abandoned.update(given_up)\n", ""),),
+        (("gate/clearing.py", "        self._link.abandoned.update(given_up)\n", ""),),
         ("tests/gate/test_trouble.py::test_a_prompt_given_up_is_remembered_over_a_restart",),
+    ),
+    Mutant(
+        "what is ready is not sent once a better job came",
+        (("gate/ahead.py", "if mine is None or place is None or place.before(mine.ready.place):", "if False:"),),
+        ("tests/promises/test_ready.py::test_who_has_priority_goes_before_what_is_ready",),
+    ),
+    Mutant(
+        "a prompt that was sent and not yet claimed is found by the next process",
+        (("gate/clearing.py", "found = await self._found_ready()", "found = None"),),
+        ("tests/promises/test_ready.py::test_killed_between_the_prompt_and_its_claim",),
+    ),
+    Mutant(
+        "what is ready is claimed while it is queued only",
+        (("store/ready.py", 'jobs.c.state == "queued", ', ""),),
+        ("tests/store/test_ready.py",),
     ),
 )
 
