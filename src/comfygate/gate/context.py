@@ -11,9 +11,11 @@ from comfygate.assets.screening import Eyes
 from comfygate.domain.graph import NodeClass
 from comfygate.domain.health import ServerState
 from comfygate.domain.pace import Pace
+from comfygate.gate.abilities import Abilities
 from comfygate.gate.catalogue import Shelf, no_workflows
 from comfygate.gate.happenings import Happenings
 from comfygate.gate.live import Live
+from comfygate.gate.rota import Rota
 from comfygate.gate.rules import Rules
 from comfygate.store.engine import Store
 
@@ -23,6 +25,8 @@ class Bells:
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Event, frozenset[str]] = {}
+        self.rota = Rota()
+        """Servers hear the bells of their lanes by turns."""
         self.on_ring: Callable[[str], None] | None = None
         """Hears every topic that rings here and was not heard from another replica."""
 
@@ -42,6 +46,7 @@ class Bells:
         for bell, topics in self._waiting.items():
             if topic in topics:
                 bell.set()
+        self.rota.ring(topic)
 
 
 async def heard(bell: asyncio.Event, seconds: float) -> bool:
@@ -62,7 +67,8 @@ OUTBOX = "outbox"
 """Bell topic: something waits to be told. Lanes ring under `lane:NAME`."""
 SERVERS = "servers"
 """Bell topic: the list of servers changed."""
-
+HEALTH = "health"
+"""Bell topic: the owner of a server found out how it is, and wrote that down."""
 
 TELEGRAM = "telegram"
 """Bell topic: an update of Telegram was written down."""
@@ -135,19 +141,24 @@ class Fleet:
     ahead: dict[str, int] = field(default_factory=dict)
     """Tickets of the jobs whose inputs are brought to a server ahead of its claim."""
 
+    abilities: Abilities = field(default_factory=Abilities)
+
     def abilities_in(self, lane: str) -> tuple[list[Mapping[str, NodeClass]], bool]:
-        """The node classes of each server of the lane that could be asked, and whether there are others."""
+        """The different sets of node classes of the lane's servers, of those that could be asked, and whether
+        there are others."""
         # Copies: this is also asked from the writer's thread, while servers come and go.
         names = [name for name, status in list(self.status.items()) if lane in status.lanes]
-        known = [classes for name in names if (classes := self.classes.get(name)) is not None]
-        return known, len(known) < len(names)
+        known = [self.classes.get(name) for name in names]
+        return list({id(one): one for one in known if one is not None}.values()), None in known
 
     def classes_in(self, lane: str) -> Mapping[str, NodeClass]:
         """Every node class that some server of the lane has; empty while none has been asked."""
+        known, _ = self.abilities_in(lane)
+        if len(known) == 1:
+            return known[0]
         merged: dict[str, NodeClass] = {}
-        for name, status in list(self.status.items()):
-            if lane in status.lanes:
-                merged.update(self.classes.get(name, {}))
+        for classes in known:
+            merged.update(classes)
         return merged
 
 

@@ -9,7 +9,7 @@ themselves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 
 import structlog
@@ -19,7 +19,6 @@ from comfygate.comfy.wire import CancelResult
 from comfygate.domain.blame import CONSEQUENCES, Blame
 from comfygate.domain.errors import Conflict
 from comfygate.domain.fit import lacks
-from comfygate.domain.graph import node_classes
 from comfygate.domain.health import Answered, JobBlamed, JobSucceeded, Restarted, Silent, Stuck
 from comfygate.domain.job import Failed, Outcome, Succeeded
 from comfygate.gate.ahead import Ahead
@@ -28,17 +27,16 @@ from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
 from comfygate.gate.drive import drive
 from comfygate.gate.driving import BEHIND_MAX, Driving
 from comfygate.gate.happenings import Claimed
+from comfygate.gate.probing import DOWN_PROBE_SECONDS, Prober
 from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
-from comfygate.store import fit as fit_store
+from comfygate.store import lanes as lanes_store
 from comfygate.store.attempts import Slot
 from comfygate.store.fit import Taste
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 CONNECT_SECONDS = 2.0
 """How long a job waits for the server's socket before it is sent and watched by polling alone."""
-DOWN_PROBE_SECONDS = 1.0
-"""Between two probes of a server that does not answer."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,26 +50,43 @@ class ServerLoop:
     """Keeps one server busy with the jobs of its lanes, never more at a time than its slots."""
 
     def __init__(
-        self, ctx: Context, server: ServerRow, link: Link, inherited: Sequence[ClaimedAttempt] = ()
+        self,
+        ctx: Context,
+        server: ServerRow,
+        link: Link,
+        inherited: Sequence[ClaimedAttempt] = (),
+        *,
+        adopt: bool = True,
     ) -> None:
         self._ctx = ctx
         self.server = server
         self._link = link
-        self._bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in server.lanes))
+        self._bell = asyncio.Event()
+        self._seat = ctx.bells.rota.join(
+            [lane_bell(lane) for lane in server.lanes],
+            self._bell.set,
+            lambda: ctx.store.read(lanes_store.work_waits, server.lanes),
+        )
         self._driving = Driving()
         self._ahead = Ahead(ctx, server, link.client)
         self._inherited = tuple(inherited)
         self._forgetting: set[asyncio.Task[None]] = set()
-        self._adopt_at = 0.0
+        self._adopt_due = adopt
         self._elsewhere: set[int] = set()
         self._condition = Condition(ctx, server)
         self._stopping = False
         self._free_first = False
         self._recalled = False
-        self._look_now = asyncio.Event()
+        self._prober = Prober(
+            ctx,
+            link,
+            self._condition,
+            held=lambda: len(self._driving.held),
+            see=self._see,
+            able=self._able,
+        )
         self._good: set[str] = set()
         self._taste = Taste()
-        self._asked_at = float("-inf")
         self._log = log.bind(server=server.name)
         link.was_restarted = self._restarted
 
@@ -79,7 +94,7 @@ class ServerLoop:
         """Until cancelled; then running attempts are left for adoption."""
         tasks = [
             asyncio.create_task(self._forever(self._link.channel.run), name="socket"),
-            asyncio.create_task(self._forever(self._probe_loop), name="probe"),
+            asyncio.create_task(self._forever(self._prober.run), name="probe"),
             asyncio.create_task(self._forever(self._socket_loop), name="socket drops"),
             asyncio.create_task(self._forever(self._claim_loop), name="claim"),
         ]
@@ -90,7 +105,7 @@ class ServerLoop:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, self._ahead.close(), return_exceptions=True)
-            self._ctx.bells.remove(self._bell)
+            self._seat.leave()
             self._ctx.fleet.status.pop(self.server.name, None)
             self._ctx.fleet.classes.pop(self.server.name, None)
 
@@ -116,62 +131,13 @@ class ServerLoop:
                 self._log.exception("server.part_broke", part=getattr(part, "__name__", "socket"))
             await asyncio.sleep(DOWN_PROBE_SECONDS)
 
-    async def _probe_loop(self) -> None:
-        await self._condition.load()
-        while True:
-            self._look_now.clear()
-            await self._condition.pardon()
-            await self._probe()
-            await self._condition.keep()
-            await heard(self._look_now, self._until_probe())
-
-    def _until_probe(self) -> float:
-        """Seconds: soon for a server that does not answer, and right when a quarantine is over."""
-        if not self._condition.answers:
-            return DOWN_PROBE_SECONDS
-        wait = self._ctx.rules.probe_seconds
-        until = self._condition.quarantined_until_at_ms
-        if until is None:
-            return wait
-        return min(wait, max((until - self._ctx.now_ms()) / 1000, 0.0) + 0.01)
-
-    async def _probe(self) -> None:
-        """Look deeper than an open port: version, what waits, and (when it comes back) what it can run."""
-        knew = self._condition.answers
-        try:
-            found = await self._link.client.probe()
-            depth = await self._link.client.queue_depth()
-            self._condition.status.foreign = max(depth - len(self._driving.held), 0)
-            now = asyncio.get_running_loop().time()
-            if not knew or now - self._asked_at >= self._ctx.rules.object_info_seconds:
-                await self._ask_abilities()
-                self._asked_at = now
-        except ComfyError as error:
-            self._see(Silent(str(error)))
-            return
-        self._condition.status.version = found.version
-        self._see(Answered())
-
-    async def _ask_abilities(self) -> None:
-        """Learn node classes and model files anew; what did not fit before may fit now."""
-        classes = node_classes(await self._link.client.object_info())
-        name, known = self.server.name, self._ctx.fleet.classes
-        if known.get(name) == classes:
-            return
-        first, known[name] = name not in known, classes
-        self._good.clear()
-        await self._ctx.store.run(fit_store.forget_misfits, name)
-        self._bell.set()
-        if not first:
-            self._log.info("server.abilities_changed", node_classes=len(classes))
-
     async def _socket_loop(self) -> None:
         """A socket that drops is the first sign of a server that went away: look at once."""
         while True:
             await self._link.channel.dropped.wait()
             self._link.channel.dropped.clear()
             self._ahead.forget()
-            self._look_now.set()
+            self._prober.look_now()
 
     def _see(self, evidence: Answered | Silent | JobSucceeded | JobBlamed | Stuck | Restarted) -> None:
         """Take evidence in. What follows (another probe, a claim) is done by the loops."""
@@ -181,11 +147,15 @@ class ServerLoop:
             self._bell.set()
         if changed and not isinstance(evidence, Answered | Silent):
             # Looked at, and kept, by the probe loop, which alone writes health.
-            self._look_now.set()
+            self._prober.look_now()
+
+    def _able(self) -> None:
+        self._good.clear()
+        self._bell.set()
 
     def _trouble(self, reason: str) -> None:
         self._see(Silent(reason))
-        self._look_now.set()
+        self._prober.look_now()
 
     def _restarted(self) -> None:
         self._log.warning("server.restarted", how="its count of prompts began anew")
@@ -194,18 +164,36 @@ class ServerLoop:
         self._see(Restarted())
 
     async def _claim_loop(self) -> None:
+        rules, rang = self._ctx.rules, True
         while True:
             # Cleared first: a ring during the claims below must not be lost.
             self._bell.clear()
+            if rang or self._unclear or await self._worth_a_look():
+                await self._look()
+            if self._driving.held and self._condition.answers and not self._stopping and self._seat.few:
+                self._ahead.look()
+            # A job that was left to a warmer server is ours if that one does not take it.
+            left, self._taste.left = self._taste.left, False
+            rang = not self._seat.sleep(free=self._may_claim()) or await heard(
+                self._bell, rules.warm_wait_seconds if left else rules.dispatch_poll_seconds
+            )
+            rang = rang or left
+
+    async def _look(self) -> None:
+        with self._seat.looking():
             await self._adopt()
             while self._may_claim() and await self._cleared() and await self._claim_one():
                 pass
-            if self._driving.held and self._condition.answers and not self._stopping:
-                self._ahead.look()
-            rules = self._ctx.rules
-            # A job that was left to a warmer server is ours if that one does not take it.
-            left, self._taste.left = self._taste.left, False
-            await heard(self._bell, rules.warm_wait_seconds if left else rules.dispatch_poll_seconds)
+            await self._seat.looked()
+
+    @property
+    def _unclear(self) -> bool:
+        """Whether something is to be done on the server before it can be given a job."""
+        return not self._recalled or self._free_first or bool(self._link.abandoned)
+
+    async def _worth_a_look(self) -> bool:
+        now, seconds = asyncio.get_running_loop().time(), self._ctx.rules.dispatch_poll_seconds / 2
+        return self._may_claim() and await self._seat.worth_a_look(now, seconds)
 
     def _may_claim(self) -> bool:
         driving = self._driving
@@ -216,13 +204,15 @@ class ServerLoop:
     async def _adopt(self) -> None:
         """Take over the server's open attempts that this process does not drive: with the server come its
         attempts."""
-        ctx, now = self._ctx, asyncio.get_running_loop().time()
-        if self._stopping or now < self._adopt_at:
+        ctx = self._ctx
+        if self._stopping:
             return
-        self._adopt_at = now + ctx.rules.lease_seconds / 2
         inherited, self._inherited = self._inherited, ()
         for attempt in inherited:
             self._start(attempt)
+        if not self._adopt_due:
+            return
+        self._adopt_due = False
         orphans = await ctx.store.run(
             attempts_store.take_over,
             self.server.name,
@@ -234,6 +224,12 @@ class ServerLoop:
         )
         for orphan in orphans:
             self._start(orphan)
+
+    def adopt_if_needed(self, prompts: Collection[str]) -> None:
+        """These are open here; one that nobody drives is adopted before anything else is begun."""
+        if not self._stopping and set(prompts) - set(self._driving.prompts):
+            self._adopt_due = True
+            self._bell.set()
 
     async def _cleared(self) -> bool:
         """Whether every prompt that was given up is off the server, and its memory is freed if that is due.
@@ -387,8 +383,7 @@ class ServerLoop:
                 self._free_first |= CONSEQUENCES[blame].free_memory
                 if blame is Blame.MISSING:
                     # It lists what it has not, or lost it: ask again.
-                    self._asked_at = float("-inf")
-                    self._look_now.set()
+                    self._prober.look_now(at_abilities=True)
                 self._see(JobBlamed(blame, cause.splitlines()[0] if cause else blame.value))
             case _:
                 return
