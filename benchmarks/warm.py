@@ -11,7 +11,7 @@ from benchmarks.engines import Engine
 from comfygate.app.wiring import started
 from comfygate.gate import accounts, fleet_control, operate
 from comfygate.gate.context import Context
-from comfygate.gate.embedded import follow
+from comfygate.gate.following import follow
 from comfygate.gate.submit import Submission, submit
 from comfygate.simulator import Simulator
 

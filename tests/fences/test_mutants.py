@@ -96,7 +96,13 @@ MUTANTS = (
     ),
     Mutant(
         "what is ready is not sent once a better job came",
-        (("gate/ahead.py", "if mine is None or place is None or place.before(mine.ready.place):", "if False:"),),
+        (
+            (
+                "gate/ahead.py",
+                "if mine is None or place is None or place.before(mine.ready.place):",
+                "if False:",
+            ),
+        ),
         ("tests/promises/test_ready.py::test_who_has_priority_goes_before_what_is_ready",),
     ),
     Mutant(

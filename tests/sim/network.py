@@ -63,6 +63,13 @@ class SimTransport(Transport):
         self._raise_for_trouble(status, segments)
         return Answer(status, data)
 
+    async def get_bytes(self, *segments: str, bytes_max: int, seconds: float) -> bytes:
+        answer = await self.call("GET", *segments)
+        self.expect_success(answer.status, segments)
+        body = json.dumps(answer.data).encode() if answer.data is not None else b"<html>"
+        assert len(body) <= bytes_max, seconds
+        return body
+
     @asynccontextmanager
     async def stream(
         self, *segments: str, query: Mapping[str, str] | None = None
@@ -170,7 +177,7 @@ class SimClient(ComfyClient):
         assert len(data) == size, content_type
         body = {"subfolder": subfolder, "name": name}
         answer = await self._transport.call("POST", "upload", "image", body=body)
-        self._transport.expect_success(answer, ("upload", "image"))
+        self._transport.expect_success(answer.status, ("upload", "image"))
         return f"{answer.data['subfolder']}/{answer.data['name']}"
 
 

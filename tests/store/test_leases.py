@@ -1,6 +1,7 @@
 """An attempt belongs to who renews its lease; when that ran out, or its owner is dead, another adopts it."""
 
 import pytest
+from sqlalchemy import event
 
 from comfygate.domain.errors import Conflict
 from comfygate.domain.job import JobState, Lost, Succeeded
@@ -238,12 +239,12 @@ def test_a_lease_is_ones_own_until_it_runs_out_or_is_given_back(world: World) ->
     assert world.run(leases.take, "relay", "me", FRESH, NOW)
     assert world.run(leases.take, "relay", "me", FRESH, NOW), "renewed"
     assert not world.run(leases.take, "relay", "they", FRESH, NOW)
-    assert world.run(leases.owner_of, "relay", NOW) == "me"
+    assert world.run(leases.owners, NOW) == {"relay": "me"}
     world.run(leases.release_all, "they")
     assert world.run(leases.holds, "relay", "me", NOW)
     world.run(leases.release_all, "me")
     assert world.run(leases.take, "relay", "they", RUN_OUT, NOW)
-    assert world.run(leases.owner_of, "relay", NOW) is None
+    assert world.run(leases.owners, NOW) == {}
     assert world.run(leases.take, "relay", "me", FRESH, NOW), "it ran out"
     assert not world.run(leases.holds, "relay", "they", NOW)
 
@@ -256,4 +257,58 @@ def test_of_two_who_take_a_free_lease_at_once_one_has_it(pg_world: World) -> Non
         two.until_blocked()
         one.commit()
     assert two.done() is False
-    assert pg_world.run(leases.owner_of, "relay", NOW) == "one"
+    assert pg_world.run(leases.owners, NOW) == {"relay": "one"}
+
+
+def test_many_leases_are_taken_as_one_by_one(world: World) -> None:
+    """Those that are free, that have run out and that are ours already; not those in force of others."""
+    for name, owner, lease_ms in (
+        ("theirs", "they", FRESH),
+        ("old", "they", RUN_OUT),
+        ("ours", "me", RUN_OUT),
+    ):
+        assert world.run(leases.take, name, owner, lease_ms, NOW)
+    wanted = ["ours", "theirs", "old", "new", "newer"]
+    assert world.run(leases.take_all, wanted, "me", FRESH, NOW) == {"ours", "old", "new", "newer"}
+    assert world.run(leases.owners, NOW) == {
+        "theirs": "they",
+        **dict.fromkeys(("ours", "old", "new", "newer"), "me"),
+    }
+    assert world.run(leases.take_all, wanted, "they", FRESH, NOW) == {"theirs"}
+    assert world.run(leases.take_all, [], "me", FRESH, NOW) == frozenset()
+
+
+def test_a_lease_that_is_not_asked_for_again_is_not_renewed(world: World) -> None:
+    assert world.run(leases.take_all, ["one", "two"], "me", RUN_OUT, NOW) == {"one", "two"}
+    assert world.run(leases.take_all, ["one"], "me", FRESH, NOW) == {"one"}
+    assert world.run(leases.owners, NOW) == {"one": "me"}
+
+
+def test_a_thousand_leases_cost_no_more_statements_than_ten(world: World) -> None:
+    def statements(count: int) -> int:
+        names = [f"server:{number}" for number in range(count)]
+        made = 0
+
+        def counted(*_: object) -> None:
+            nonlocal made
+            made += 1
+
+        with world.engine.begin() as conn:
+            event.listen(conn, "before_cursor_execute", counted)
+            assert leases.take_all(conn, names, "me", FRESH, NOW) == set(names)
+        return made
+
+    statements(1_000)
+    assert statements(1_000) == statements(10)
+
+
+@pytest.mark.postgresql
+def test_of_two_who_take_many_leases_at_once_each_is_had_by_one(pg_world: World) -> None:
+    pg_world.run(leases.take_all, ["a", "b"], "dead", RUN_OUT, NOW)
+    with pg_world.open() as one:
+        assert leases.take_all(one, ["a", "new"], "one", FRESH, NOW) == {"a", "new"}
+        two = Waiter(pg_world, lambda conn: leases.take_all(conn, ["new", "b", "a"], "two", FRESH, NOW))
+        two.until_blocked()
+        one.commit()
+    assert two.done() == {"b"}
+    assert pg_world.run(leases.owners, NOW) == {"a": "one", "new": "one", "b": "two"}

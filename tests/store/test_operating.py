@@ -114,3 +114,29 @@ def test_a_removal_waits_for_the_claim_under_way_and_then_is_refused(pg_world: W
     with pytest.raises(Conflict):
         removal.done()
     assert drain.done().drained_at_ms == NOW
+
+
+def test_work_waits_in_a_lane_that_has_jobs_and_is_not_paused(world: World) -> None:
+    assert not world.run(lanes.work_waits, ["image", "video"])
+    job = world.submit(world.account(), lane="video")
+    assert world.run(lanes.work_waits, ["image", "video"])
+    assert not world.run(lanes.work_waits, ["image"])
+    world.run(lanes.pause, "video", NOW)
+    assert not world.run(lanes.work_waits, ["video"])
+    world.run(lanes.resume, "video")
+    assert world.claimed("video").fence.job_id == job.id
+    assert not world.run(lanes.work_waits, ["video"])
+
+
+def test_open_prompts_are_told_by_server(world: World) -> None:
+    account = world.account()
+    for _ in range(3):
+        world.submit(account)
+    one, two = world.claimed(number=0), world.claimed(number=1)
+    other = world.claimed(server="other")
+    assert {name: set(prompts) for name, prompts in world.run(servers.open_prompts).items()} == {
+        "gpu": {one.prompt_id, two.prompt_id},
+        "other": {other.prompt_id},
+    }
+    world.succeed(two.fence)
+    assert world.run(servers.open_prompts)["gpu"] == [one.prompt_id]

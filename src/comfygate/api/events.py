@@ -10,6 +10,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import lru_cache
 from typing import Final, assert_never, cast
 
 from fastapi import APIRouter
@@ -25,8 +26,9 @@ from comfygate.api.reference import EVENTS_ANSWER
 from comfygate.api.wire import PreviewFrame, Status, StatusFrame
 from comfygate.domain.errors import NotFound
 from comfygate.gate import views
-from comfygate.gate.embedded import follow
+from comfygate.gate.following import follow, look
 from comfygate.gate.live import LiveEvent, PreviewEvent, ProgressEvent, StatusEvent
+from comfygate.gate.views import JobView
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Silence after which a comment is sent, so that proxies and clients see the stream is alive."""
@@ -50,17 +52,17 @@ async def get_job_events(request: Request, id: str, face: TheFace, account: TheA
     comment. Outputs come right before the status that ends the stream.
     """
     view = await views.get_job(face.ctx, known_id("job", id), account.id)
-    return EventStream(face, request, view.job.id, account.id)
+    return EventStream(face, request, view)
 
 
 class EventStream(Response):
     """Streams until the job ends, the client leaves or the service stops."""
 
-    def __init__(self, face: Face, request: Request, job_id: str, account_id: str) -> None:
+    def __init__(self, face: Face, request: Request, view: JobView) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._face, self._request = face, request
-        self._job_id, self._account_id = job_id, account_id
+        self._job_id, self._account_id, self._lane = view.job.id, view.job.account_id, view.job.lane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises TooManyStreams before anything is sent."""
@@ -81,7 +83,7 @@ class EventStream(Response):
 
     async def _tell(self, send: Send) -> None:
         """Send every event as it comes, and a comment after each silence."""
-        events = follow(self._face.ctx, self._job_id, self._account_id)
+        events = follow(self._face.ctx, self._job_id, self._account_id, self._lane)
         async with aclosing(cast("AsyncIterator[LiveEvent]", events)) as source:  # type: ignore[type-var]
             coming = asyncio.ensure_future(anext(source, None))
             try:
@@ -106,19 +108,36 @@ class EventStream(Response):
         match event:
             case StatusEvent():
                 if event.ends:
-                    view = await views.get_job(self._face.ctx, self._job_id, self._account_id)
+                    view = await look(self._face.ctx, self._job_id, self._account_id)
                     for output in view.outputs:
                         yield _frame("output", output_body(self._face, self._request, output))
-                status = cast("Status", event.status)
-                yield _frame("status", StatusFrame(status=status, queue_position=event.position))
+                yield _status_frame(event.status, event.position)
             case ProgressEvent():
-                yield _frame("progress", progress_body(event))
+                yield _progress_frame(event)
             case PreviewEvent():
-                data = base64.b64encode(event.data).decode("ascii")
-                body = PreviewFrame(node_id=event.node_id, content_type=event.content_type, data_base64=data)
-                yield _frame("preview", body)
+                yield _preview_frame(event)
             case _:
                 assert_never(event)
+
+
+# Written once, however many follow the job.
+
+
+@lru_cache(maxsize=2048)
+def _status_frame(status: str, position: int | None) -> str:
+    return _frame("status", StatusFrame(status=cast("Status", status), queue_position=position))
+
+
+@lru_cache(maxsize=1024)
+def _progress_frame(event: ProgressEvent) -> str:
+    return _frame("progress", progress_body(event))
+
+
+@lru_cache(maxsize=32)
+def _preview_frame(event: PreviewEvent) -> str:
+    data = base64.b64encode(event.data).decode("ascii")
+    body = PreviewFrame(node_id=event.node_id, content_type=event.content_type, data_base64=data)
+    return _frame("preview", body)
 
 
 def _frame(name: str, body: BaseModel) -> str:

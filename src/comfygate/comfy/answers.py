@@ -6,11 +6,12 @@ Shapes as seen on ComfyUI 0.3.64.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from comfygate.comfy.errors import ProtocolError
+from comfygate.comfy.errors import ProtocolError, ServerUnreachable
 from comfygate.comfy.wire import QueueIds, Sent
 
 VERSION_PATTERN = re.compile(r"^v?(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?")
@@ -21,6 +22,17 @@ def mapping(value: Any, path: str, server: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ProtocolError(f"expected an object, got {type(value).__name__}", server=server, path=path)
     return value
+
+
+def object_info(body: bytes, server: str) -> Mapping[str, Any]:
+    """The JSON of GET /object_info. Raises ServerUnreachable for what is no JSON, and ProtocolError."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ServerUnreachable(
+            "/object_info: the answer is not JSON", server=server, maybe_accepted=True
+        ) from None
+    return mapping(data, "object_info", server)
 
 
 def text(value: Any, path: str, server: str) -> str:

@@ -6,6 +6,7 @@ looking for the prompt_id, because ComfyUI accepts one twice and runs it twice (
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,7 +17,7 @@ import structlog
 
 from comfygate.comfy.address import ServerAddress
 from comfygate.comfy.answers import (
-    mapping,
+    object_info,
     parse_queue,
     parse_queue_depth,
     parse_rejection,
@@ -44,6 +45,9 @@ from comfygate.comfy.wire import (
     Sent,
     Timeouts,
 )
+
+NODES_WRITTEN_AT_ONCE = 100
+"""A larger graph is written as JSON in a thread, so that the event loop keeps turning."""
 
 log = structlog.get_logger(__name__)
 
@@ -78,12 +82,15 @@ class ComfyClient:
         return self._capabilities
 
     async def object_info(self) -> Mapping[str, Any]:
-        """Every node class that the server has, 1 to 10 MB as a rule, `object_info_bytes_max` at most."""
+        """Every node class that the server has, as it describes them."""
+        return await asyncio.to_thread(object_info, await self.object_info_body(), self.server)
+
+    async def object_info_body(self) -> bytes:
+        """The JSON of `object_info`, unread: 1 to 10 MB as a rule, `object_info_bytes_max` at most."""
         limits = self._transport.timeouts
-        data = await self._transport.get_json(
+        return await self._transport.get_bytes(
             "object_info", bytes_max=limits.object_info_bytes_max, seconds=limits.object_info_seconds
         )
-        return mapping(data, "object_info", self.server)
 
     async def queue_depth(self) -> int:
         """How many prompts of anybody run or wait; cheap."""
@@ -111,12 +118,14 @@ class ComfyClient:
         }
         if extra_data:
             body["extra_data"] = dict(extra_data)
-        answer = await self._transport.call("POST", "prompt", body=body)
+        answer = await self._transport.call(
+            "POST", "prompt", body=body, is_large=len(graph) > NODES_WRITTEN_AT_ONCE
+        )
         if answer.status == 400 and (rejection := parse_rejection(answer.data)):
             raise PromptRejected(
                 server=self.server, status=answer.status, error=rejection[0], node_errors=rejection[1]
             )
-        self._transport.expect_success(answer, ("prompt",))
+        self._transport.expect_success(answer.status, ("prompt",))
         return await self._sent(answer, prompt_id)
 
     async def _sent(self, answer: Answer, prompt_id: str) -> Sent:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from yarl import URL
 
 from comfygate.comfy.address import ServerAddress
 from comfygate.comfy.errors import AnswerTooLarge, RequestRefused, ServerRefused, ServerUnreachable
@@ -40,6 +39,12 @@ class Transport:
         self._address = address
         self._session = session
         self.timeouts = timeouts
+        self._limits = self._limited(timeouts.answer_seconds)
+        self._headers = address.secret_headers()
+        self._headers_of_json = {**self._headers, "Content-Type": "application/json"}
+
+    def _limited(self, seconds: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeouts.connect_seconds)
 
     @property
     def server(self) -> str:
@@ -51,21 +56,27 @@ class Transport:
         *segments: str,
         query: Mapping[str, str] | None = None,
         bytes_max: int | None = None,
-        seconds: float | None = None,
     ) -> Any:
         """The JSON of a 200. Raises ServerUnreachable, ServerRefused, RequestRefused, AnswerTooLarge."""
-        answer = await self.call("GET", *segments, query=query, bytes_max=bytes_max, seconds=seconds)
-        self.expect_success(answer, segments)
+        answer = await self.call("GET", *segments, query=query, bytes_max=bytes_max)
+        self.expect_success(answer.status, segments)
         if answer.data is None:
             raise self._unreachable(segments, "the answer is not JSON")
         return answer.data
+
+    async def get_bytes(self, *segments: str, bytes_max: int, seconds: float) -> bytes:
+        """The body of a 200, unread. Raises as `get_json`."""
+        limits = self._limited(seconds)
+        status, raw = await self._answered("GET", segments, None, None, self._headers, limits, bytes_max)
+        self.expect_success(status, segments)
+        return raw
 
     async def post_json(self, *segments: str, body: Any) -> Answer:
         """POST `body` and require a 2xx. Raises as `get_json`; a 200 without JSON is fine (`data` is
         None).
         """
         answer = await self.call("POST", *segments, body=body)
-        self.expect_success(answer, segments)
+        self.expect_success(answer.status, segments)
         return answer
 
     async def call(
@@ -77,20 +88,44 @@ class Transport:
         form: aiohttp.MultipartWriter | None = None,
         bytes_max: int | None = None,
         seconds: float | None = None,
+        is_large: bool = False,
     ) -> Answer:
-        """One exchange. Statuses below 500 come back as they are, save 401, 403 and 429, which raise."""
-        timeout = aiohttp.ClientTimeout(
-            total=seconds or self.timeouts.answer_seconds, sock_connect=self.timeouts.connect_seconds
-        )
+        """One exchange. Statuses below 500 come back as they are, save 401, 403 and 429, which raise.
+
+        A `body` that `is_large` is written in a thread.
+        """
+        limits = self._limits if seconds is None else self._limited(seconds)
         payload: Any = form
+        headers = self._headers
         if body is not None:
-            payload = await _encoded(body)
-        async with self._exchange(
-            method, segments, query, payload, timeout, is_form=form is not None
-        ) as reply:
-            raw = await self._read(reply, segments, bytes_max or self.timeouts.json_bytes_max)
-            self._raise_for_trouble(reply.status, segments)
-            return Answer(reply.status, await _decoded(raw))
+            payload = await asyncio.to_thread(_encoded, body) if is_large else _encoded(body)
+            headers = self._headers_of_json
+        most = bytes_max or self.timeouts.json_bytes_max
+        status, raw = await self._answered(method, segments, query, payload, headers, limits, most)
+        return Answer(status, await _decoded(raw))
+
+    async def _answered(
+        self,
+        method: str,
+        segments: tuple[str, ...],
+        query: Mapping[str, str] | None,
+        payload: Any,
+        headers: Mapping[str, str],
+        limits: aiohttp.ClientTimeout,
+        bytes_max: int,
+    ) -> tuple[int, bytes]:
+        with self._trouble_told(segments):
+            async with self._session.request(
+                method,
+                self._address.endpoint(*segments, query=query),
+                data=payload,
+                headers=headers,
+                timeout=limits,
+                allow_redirects=False,
+            ) as reply:
+                raw = await self._read(reply, segments, bytes_max)
+                self._raise_for_trouble(reply.status, segments)
+                return reply.status, raw
 
     @asynccontextmanager
     async def stream(
@@ -102,38 +137,26 @@ class Transport:
             sock_connect=self.timeouts.connect_seconds,
             sock_read=self.timeouts.transfer_stall_seconds,
         )
-        async with self._exchange("GET", segments, query, None, timeout, is_form=False) as reply:
-            self._raise_for_trouble(reply.status, segments)
-            yield reply.status, reply.content.iter_any()
+        url = self._address.endpoint(*segments, query=query)
+        with self._trouble_told(segments):
+            async with self._session.request(
+                "GET", url, headers=self._headers, timeout=timeout, allow_redirects=False
+            ) as reply:
+                self._raise_for_trouble(reply.status, segments)
+                yield reply.status, reply.content.iter_any()
 
-    def expect_success(self, answer: Answer, segments: tuple[str, ...]) -> None:
+    def expect_success(self, status: int, segments: tuple[str, ...]) -> None:
         """Raise RequestRefused unless the status is a 2xx."""
-        if not 200 <= answer.status < 300:
-            hint = " (redirects are not followed)" if 300 <= answer.status < 400 else ""
+        if not 200 <= status < 300:
+            hint = " (redirects are not followed)" if 300 <= status < 400 else ""
             raise RequestRefused(
-                f"{_name(segments)} answered {answer.status}{hint}", server=self.server, status=answer.status
+                f"{_name(segments)} answered {status}{hint}", server=self.server, status=status
             )
 
-    @asynccontextmanager
-    async def _exchange(
-        self,
-        method: str,
-        segments: tuple[str, ...],
-        query: Mapping[str, str] | None,
-        payload: Any,
-        limits: aiohttp.ClientTimeout,
-        *,
-        is_form: bool,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        url: URL = self._address.endpoint(*segments, query=query)
-        headers = self._address.secret_headers()
-        if payload is not None and not is_form:
-            headers["Content-Type"] = "application/json"
+    @contextmanager
+    def _trouble_told(self, segments: tuple[str, ...]) -> Iterator[None]:
         try:
-            async with self._session.request(
-                method, url, data=payload, headers=headers, timeout=limits, allow_redirects=False
-            ) as reply:
-                yield reply
+            yield
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise self._unreachable(segments, _reason(error), maybe_accepted=False) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -188,8 +211,8 @@ def _reason(error: BaseException) -> str:
             return f"connection broke ({type(error).__name__})"
 
 
-async def _encoded(body: Any) -> bytes:
-    return await asyncio.to_thread(lambda: json.dumps(body).encode())
+def _encoded(body: Any) -> bytes:
+    return json.dumps(body).encode()
 
 
 async def _decoded(raw: bytes) -> Any:

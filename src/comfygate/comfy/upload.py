@@ -51,7 +51,7 @@ async def upload_file(
         raise
     if source.broken is not None:
         raise source.broken
-    transport.expect_success(answer, ("upload", "image"))
+    transport.expect_success(answer.status, ("upload", "image"))
     return parse_uploaded(answer.data, transport.server)
 
 

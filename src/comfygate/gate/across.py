@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 
 from comfygate.domain.errors import StoreTrouble
-from comfygate.gate.context import CANCEL, OUTBOX, SERVERS, TELEGRAM, Context, lane_bell
+from comfygate.gate.context import CANCEL, HEALTH, OUTBOX, SERVERS, TELEGRAM, Context, lane_bell
 from comfygate.gate.live import ProgressEvent, StatusEvent
 from comfygate.store import notify
 from comfygate.store.notify import PAYLOAD_BYTES_MAX, Listener
@@ -64,7 +64,7 @@ class Across:
 
     def rang(self, topic: str) -> None:
         """A bell rang here."""
-        if topic in {OUTBOX, SERVERS, TELEGRAM} or topic.startswith((lane_bell(""), CANCEL)):
+        if topic in {HEALTH, OUTBOX, SERVERS, TELEGRAM} or topic.startswith((lane_bell(""), CANCEL)):
             self._say(("bell", topic), {"bell": topic})
 
     def progressed(self, job_id: str, event: ProgressEvent) -> None:
@@ -125,7 +125,7 @@ class Across:
 
     def _wake_all(self) -> None:
         """Something may have been missed: whoever waits looks."""
-        for topic in (OUTBOX, SERVERS, *map(lane_bell, self._ctx.rules.lanes)):
+        for topic in (HEALTH, OUTBOX, SERVERS, *map(lane_bell, self._ctx.rules.lanes)):
             self._ctx.bells.ring(topic, from_outside=True)
 
 

@@ -22,7 +22,7 @@ from comfygate.comfy.client import ComfyClient
 from comfygate.comfy.errors import ComfyError
 from comfygate.domain.errors import Conflict, GateError
 from comfygate.domain.order import Place
-from comfygate.gate.context import Context, lease_name
+from comfygate.gate.context import Context, lane_bell, lease_name
 from comfygate.gate.stage import InputGone, Staged, bring, stage
 from comfygate.store import fit as fit_store
 from comfygate.store import ready as ready_store
@@ -75,6 +75,7 @@ class Ahead:
         self._taste = taste
         self._wake = wake
         self._slot = Slot(server.name, 0, server.lanes)
+        self._topics = [lane_bell(lane) for lane in server.lanes]
         self._brought = _Brought()
         self._prepared: Prepared | None = None
         self._doubted = False
@@ -127,8 +128,12 @@ class Ahead:
         if self._may_go() and await self._still_first():
             return self._use()
         await self._stop_looking()
-        self._prepared = None
+        self._put_away()
         return None
+
+    def _put_away(self) -> None:
+        self._prepared = None
+        self._ctx.bells.ignore(self._topics, self.heard)
 
     def _may_go(self) -> bool:
         ready = None if self._prepared is None else self._prepared.ready
@@ -153,7 +158,8 @@ class Ahead:
         return self._may_go()
 
     def _use(self) -> Prepared | None:
-        prepared, self._prepared, self._written = self._prepared, None, False
+        prepared, self._written = self._prepared, False
+        self._put_away()
         self._brought = _Brought()
         return prepared
 
@@ -165,7 +171,8 @@ class Ahead:
 
     def forget(self) -> None:
         """What was brought is used, or the server may have lost it."""
-        self._brought, self._prepared = _Brought(), None
+        self._brought = _Brought()
+        self._put_away()
         self._ctx.fleet.ahead.pop(self._server.name, None)
 
     async def close(self) -> None:
@@ -207,6 +214,7 @@ class Ahead:
         was, self._prepared, self._doubted = self._prepared, None, False
         ready = await self._written_down()
         if ready is None:
+            self._put_away()
             self._rest()
             await self._bring_likely()
             return False
@@ -227,6 +235,7 @@ class Ahead:
         if server.slots > 1 or ctx.fleet.sole.isdisjoint(server.lanes):
             return None
         self._written = True
+        ctx.bells.attend(self._topics, self.heard)
         try:
             return await ctx.store.run(
                 ready_store.make_ready,

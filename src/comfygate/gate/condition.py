@@ -9,7 +9,7 @@ import structlog
 
 from comfygate.domain.errors import StoreTrouble
 from comfygate.domain.health import Evidence, Health, ServerState, after, slots_open
-from comfygate.gate.context import SERVERS, Context, ServerStatus
+from comfygate.gate.context import HEALTH, Context, ServerStatus
 from comfygate.store import server_health as health_store
 from comfygate.store.rows import ServerRow
 
@@ -94,7 +94,7 @@ class Condition:
         else:
             self._kept = health
             # Other replicas show what this one found out.
-            self._ctx.bells.ring(SERVERS)
+            self._ctx.bells.ring(HEALTH)
 
     def _show(self) -> None:
         self.status.state, self.status.last_error = self._health.state, self._health.reason

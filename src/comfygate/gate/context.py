@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from comfygate.assets.blobs import BlobStore
@@ -12,9 +12,11 @@ from comfygate.domain.graph import NodeClass
 from comfygate.domain.health import ServerState
 from comfygate.domain.order import Place
 from comfygate.domain.pace import Pace
+from comfygate.gate.abilities import Abilities
 from comfygate.gate.catalogue import Shelf, no_workflows
 from comfygate.gate.happenings import Happenings
 from comfygate.gate.live import Live
+from comfygate.gate.rota import Rota
 from comfygate.gate.rules import Rules
 from comfygate.store.engine import Store
 
@@ -28,22 +30,29 @@ class Bells:
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Event, frozenset[str]] = {}
-        self._news: dict[asyncio.Event, News] = {}
+        self._news: dict[str, dict[News, None]] = {}
+        self.rota = Rota()
+        """Servers hear the bells of their lanes by turns."""
         self.on_ring: Callable[[str], None] | None = None
         """Hears every topic that rings here and was not heard from another replica."""
 
-    def hang(self, topics: frozenset[str], news: News | None = None) -> asyncio.Event:
-        """A new event that rings for any of `topics`; take it down with `remove`. The ring itself calls
-        `news`."""
+    def hang(self, topics: frozenset[str]) -> asyncio.Event:
+        """A new event that rings for any of `topics`; take it down with `remove`."""
         bell = asyncio.Event()
         self._waiting[bell] = topics
-        if news is not None:
-            self._news[bell] = news
         return bell
 
     def remove(self, bell: asyncio.Event) -> None:
         self._waiting.pop(bell, None)
-        self._news.pop(bell, None)
+
+    def attend(self, topics: Collection[str], news: News) -> None:
+        """Have every ring for these topics call `news`, until it is told to `ignore` them."""
+        for topic in topics:
+            self._news.setdefault(topic, {})[news] = None
+
+    def ignore(self, topics: Collection[str], news: News) -> None:
+        for topic in topics:
+            self._news.get(topic, {}).pop(news, None)
 
     def ring(
         self,
@@ -60,11 +69,13 @@ class Bells:
         """
         if self.on_ring is not None and not from_outside:
             self.on_ring(topic)
+        if not order_stands:
+            for news in list(self._news.get(topic, ())):
+                news(place, from_outside)
         for bell, topics in self._waiting.items():
             if topic in topics:
-                if not order_stands and (news := self._news.get(bell)) is not None:
-                    news(place, from_outside)
                 bell.set()
+        self.rota.ring(topic)
 
 
 async def heard(bell: asyncio.Event, seconds: float) -> bool:
@@ -85,7 +96,8 @@ OUTBOX = "outbox"
 """Bell topic: something waits to be told. Lanes ring under `lane:NAME`."""
 SERVERS = "servers"
 """Bell topic: the list of servers changed."""
-
+HEALTH = "health"
+"""Bell topic: the owner of a server found out how it is, and wrote that down."""
 
 TELEGRAM = "telegram"
 """Bell topic: an update of Telegram was written down."""
@@ -165,19 +177,24 @@ class Fleet:
     sole: frozenset[str] = frozenset()
     """Lanes that one configured server has alone, whichever process owns it."""
 
+    abilities: Abilities = field(default_factory=Abilities)
+
     def abilities_in(self, lane: str) -> tuple[list[Mapping[str, NodeClass]], bool]:
-        """The node classes of each server of the lane that could be asked, and whether there are others."""
+        """The different sets of node classes of the lane's servers, of those that could be asked, and whether
+        there are others."""
         # Copies: this is also asked from the writer's thread, while servers come and go.
         names = [name for name, status in list(self.status.items()) if lane in status.lanes]
-        known = [classes for name in names if (classes := self.classes.get(name)) is not None]
-        return known, len(known) < len(names)
+        known = [self.classes.get(name) for name in names]
+        return list({id(one): one for one in known if one is not None}.values()), None in known
 
     def classes_in(self, lane: str) -> Mapping[str, NodeClass]:
         """Every node class that some server of the lane has; empty while none has been asked."""
+        known, _ = self.abilities_in(lane)
+        if len(known) == 1:
+            return known[0]
         merged: dict[str, NodeClass] = {}
-        for name, status in list(self.status.items()):
-            if lane in status.lanes:
-                merged.update(self.classes.get(name, {}))
+        for classes in known:
+            merged.update(classes)
         return merged
 
 

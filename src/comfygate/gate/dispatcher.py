@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import structlog
 
@@ -20,6 +20,7 @@ from comfygate.gate.server_loop import ServerLoop
 from comfygate.store import accounts as accounts_store
 from comfygate.store import attempts as attempts_store
 from comfygate.store import leases as leases_store
+from comfygate.store import servers as servers_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
@@ -40,6 +41,7 @@ class Dispatcher:
         self._loops: dict[str, tuple[ServerLoop, asyncio.Task[None]]] = {}
         self._bell = ctx.bells.hang(frozenset({SERVERS}))
         self._left_open: dict[str, list[ClaimedAttempt]] = {}
+        self._open: Mapping[str, Collection[str]] = {}
         self._stopping = False
         self._first = True
 
@@ -91,6 +93,8 @@ class Dispatcher:
         ctx.lease.renewed(began + ctx.rules.lease_seconds)
         self._first = False
         if not self._stopping:
+            # With the leases come the attempts that are open there, which nothing else can add to any more.
+            self._open = await ctx.store.read(servers_store.open_prompts)
             await self._follow_list({name: server for name, server in wanted.items() if name in ours})
         for job_id in await ctx.store.read(attempts_store.canceling_of, ctx.owner):
             signal = ctx.cancels.get(job_id)
@@ -106,7 +110,9 @@ class Dispatcher:
                 self._left_open[name] = loop.left_open() if name in wanted else []
                 del self._loops[name]
         for name, server in wanted.items():
-            if name not in self._loops:
+            if name in self._loops:
+                self._loops[name][0].adopt_if_needed(self._open.get(name, ()))
+            else:
                 self._start(server)
 
     def _start(self, server: ServerRow) -> None:
@@ -116,7 +122,8 @@ class Dispatcher:
         except GateError as error:
             log.error("server.not_usable", server=server.name, error=error.message)
             return
-        loop = ServerLoop(self._ctx, server, link, self._left_open.pop(server.name, ()))
+        inherited = self._left_open.pop(server.name, ())
+        loop = ServerLoop(self._ctx, server, link, inherited, adopt=server.name in self._open)
         task = asyncio.create_task(loop.run(), name=f"server {server.name}")
         self._loops[server.name] = (loop, task)
         log.info(
@@ -135,9 +142,9 @@ def own(
     now."""
     if alone:
         leases_store.release_others(conn, owner)
-    ours = frozenset(
-        name for name in servers if leases_store.take(conn, lease_name(name), owner, lease_ms, now_ms)
-    )
+    of_lease = {lease_name(name): name for name in servers}
+    taken = leases_store.take_all(conn, of_lease, owner, lease_ms, now_ms)
+    ours = frozenset(of_lease[lease] for lease in taken)
     attempts_store.renew(conn, owner, ours, lease_ms, now_ms)
     return ours
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ import structlog
 
 from comfygate.domain.credits import Balance
 from comfygate.domain.graph import ASSET_TYPE
-from comfygate.domain.job import TERMINAL, JobError
+from comfygate.domain.job import JobError
 from comfygate.gate import accounts, files, views
 from comfygate.gate import submit as use_cases
 from comfygate.gate.context import Context
 from comfygate.gate.files import Upload
+from comfygate.gate.following import follow
 from comfygate.gate.live import LiveEvent, StatusEvent
 from comfygate.gate.service import Service
 from comfygate.gate.submit import Submission
@@ -35,9 +36,6 @@ from comfygate.store.rows import AssetRow
 log = structlog.get_logger(__name__)
 
 READ_CHUNK_BYTES = 1024 * 1024
-
-LOOK_SECONDS = 5.0
-"""How long a follower waits in silence before it looks at the job itself."""
 
 Told = Callable[..., Awaitable[None]]
 
@@ -101,37 +99,6 @@ class Job:
     async def cancel(self) -> JobView:
         """Ask for the job to be canceled; credits come back unless it succeeds first."""
         return await use_cases.cancel(self._ctx, self.id, self.account_id)
-
-
-async def follow(ctx: Context, job_id: str, account_id: str | None) -> AsyncGenerator[LiveEvent, None]:
-    """Present status, latest progress and preview, then every event up to the terminal status.
-
-    Raises NotFound, alike for unknown and foreign. A terminal status is never missed: the job itself is
-    looked at whenever nothing was heard for a while.
-    """
-    first = await views.get_job(ctx, job_id, account_id)
-    with ctx.live.watch(job_id, first.job.lane) as watch:
-        # Read again now that the watch is up, so that nothing falls between the two.
-        view = await views.get_job(ctx, job_id, account_id)
-        watch.put(StatusEvent(view.status, view.position))
-        for snapshot in (ctx.live.progress_of(job_id), ctx.live.preview_of(job_id)):
-            if snapshot is not None and view.job.state not in TERMINAL:
-                watch.put(snapshot)
-        told: StatusEvent | None = None
-        while True:
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    event = await watch.next()
-            except TimeoutError:
-                view = await views.get_job(ctx, job_id, account_id)
-                event = StatusEvent(view.status, view.position)
-            if isinstance(event, StatusEvent):
-                if event == told:
-                    continue
-                told = event
-            yield event
-            if isinstance(event, StatusEvent) and event.ends:
-                return
 
 
 class Gate:

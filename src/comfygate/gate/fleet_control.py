@@ -60,10 +60,11 @@ def look_at_servers(conn: Connection, ctx: Context) -> list[ServerView]:
     now_ms = ctx.now_ms()
     kept = health_store.health_of_all(conn)
     running = servers_store.open_attempts(conn)
+    owners = leases_store.owners(conn, now_ms)
     views = []
     for row in accounts_store.list_servers(conn):
         found, mine = kept.get(row.name), ctx.fleet.status.get(row.name)
-        owner = leases_store.owner_of(conn, lease_name(row.name), now_ms)
+        owner = owners.get(lease_name(row.name))
         if mine is not None and owner == ctx.owner:
             state, reason, version = mine.state.value, mine.last_error, mine.version
         elif found is None:

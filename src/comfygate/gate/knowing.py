@@ -14,8 +14,7 @@ import structlog
 from comfygate.comfy.client import ComfyClient
 from comfygate.comfy.errors import ComfyError
 from comfygate.domain.errors import GateError
-from comfygate.domain.graph import node_classes
-from comfygate.gate.context import SERVERS, Context, ServerStatus, heard
+from comfygate.gate.context import HEALTH, SERVERS, Context, ServerStatus, heard
 from comfygate.gate.run import Link
 from comfygate.store import accounts as accounts_store
 from comfygate.store import server_health as health_store
@@ -24,6 +23,8 @@ from comfygate.store.server_health import HealthRow
 
 LOOK_SECONDS = 5.0
 """Between two looks at what the owners found out."""
+LOOKS_APART_SECONDS = 0.1
+"""Least time between two looks."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,11 +43,13 @@ class Knowing:
 
     async def run(self) -> None:
         """Until cancelled."""
-        bell = self._ctx.bells.hang(frozenset({SERVERS}))
+        bell = self._ctx.bells.hang(frozenset({HEALTH, SERVERS}))
         try:
             while True:
                 bell.clear()
                 await self._look()
+                # While many servers come up at once, so many words are taken together.
+                await asyncio.sleep(LOOKS_APART_SECONDS)
                 await heard(bell, LOOK_SECONDS)
         finally:
             self._ctx.bells.remove(bell)
@@ -72,7 +75,8 @@ class Knowing:
         try:
             client = self._clients.get(server) or self._connect(server).client
             self._clients[server] = client
-            classes = node_classes(await client.object_info())
+            fleet = self._ctx.fleet
+            classes = await fleet.abilities.ask(client, fleet.classes.values())
         except (ComfyError, GateError) as error:
             log.info("server.not_asked", server=server.name, error=str(error))
             return

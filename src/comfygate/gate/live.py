@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from comfygate.domain.errors import TooManyStreams
 from comfygate.domain.job import PUBLIC_STATUS, TERMINAL, JobState
+from comfygate.gate.looks import Looks
 
 PROGRESS_INTERVAL_SECONDS = 0.4
 """Least time between two progress events of one job; about two a second, as Comfy API v2 asks for."""
@@ -120,6 +122,10 @@ class Live:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._watches: dict[str, set[Watch]] = {}
+        self.watchers = 0
+        """Watches that are up, of all jobs."""
+        self.looks: Looks[Any] = Looks()
+        """Looks at jobs by those who follow them."""
         self._progress: dict[str, ProgressEvent] = {}
         self._preview: dict[str, PreviewEvent] = {}
         self._told_at: dict[tuple[str, type], float] = {}
@@ -138,9 +144,11 @@ class Live:
         """Watch a job until the block ends. Subscribe first, then read the job: nothing falls between."""
         watch = Watch(job_id, lane)
         self._watches.setdefault(job_id, set()).add(watch)
+        self.watchers += 1
         try:
             yield watch
         finally:
+            self.watchers -= 1
             watches = self._watches[job_id]
             watches.discard(watch)
             if not watches:

@@ -17,7 +17,6 @@ import structlog
 
 from comfygate.comfy.errors import ComfyError
 from comfygate.domain.blame import CONSEQUENCES, Blame
-from comfygate.domain.graph import node_classes
 from comfygate.domain.health import Answered, JobBlamed, JobSucceeded, Restarted, Silent, Stuck
 from comfygate.domain.job import Failed, Fence, Outcome, Succeeded
 from comfygate.gate.ahead import Ahead, Prepared
@@ -27,15 +26,14 @@ from comfygate.gate.condition import Condition
 from comfygate.gate.context import Context, heard, lane_bell, lease_name
 from comfygate.gate.drive import drive
 from comfygate.gate.driving import BEHIND_MAX, Driving
+from comfygate.gate.probing import DOWN_PROBE_SECONDS, Prober
 from comfygate.gate.run import Link
 from comfygate.store import attempts as attempts_store
-from comfygate.store import fit as fit_store
+from comfygate.store import lanes as lanes_store
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 CONNECT_SECONDS = 2.0
 """How long a job waits for the server's socket before it is sent and watched by polling alone."""
-DOWN_PROBE_SECONDS = 1.0
-"""Between two probes of a server that does not answer."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,23 +42,40 @@ class ServerLoop:
     """Keeps one server busy with the jobs of its lanes, never more at a time than its slots."""
 
     def __init__(
-        self, ctx: Context, server: ServerRow, link: Link, inherited: Sequence[ClaimedAttempt] = ()
+        self,
+        ctx: Context,
+        server: ServerRow,
+        link: Link,
+        inherited: Sequence[ClaimedAttempt] = (),
+        *,
+        adopt: bool = True,
     ) -> None:
         self._ctx = ctx
         self.server = server
         self._link = link
+        self._bell = asyncio.Event()
+        self._seat = ctx.bells.rota.join(
+            [lane_bell(lane) for lane in server.lanes],
+            self._bell.set,
+            lambda: ctx.store.read(lanes_store.work_waits, server.lanes),
+        )
         self._driving = Driving()
         self._condition = Condition(ctx, server)
         self._claiming = Claiming(ctx, server, self._condition, self._driving)
         self._clearing = Clearing(ctx, server.name, link)
-        self._ahead = Ahead(ctx, server, link.client, self._claiming.taste, self._wake)
-        self._bell = ctx.bells.hang(frozenset(lane_bell(lane) for lane in server.lanes), self._ahead.heard)
+        self._ahead = Ahead(ctx, server, link.client, self._claiming.taste, self._bell.set)
         self._inherited = tuple(inherited)
         self._forgetting: set[asyncio.Task[None]] = set()
-        self._adopt_at = 0.0
+        self._adopt_due = adopt
         self._stopping = False
-        self._look_now = asyncio.Event()
-        self._asked_at = float("-inf")
+        self._prober = Prober(
+            ctx,
+            link,
+            self._condition,
+            held=lambda: len(self._driving.held),
+            see=self._see,
+            able=self._able,
+        )
         self._log = log.bind(server=server.name)
         link.was_restarted = self._restarted
 
@@ -68,7 +83,7 @@ class ServerLoop:
         """Until cancelled; then running attempts are left for adoption."""
         tasks = [
             asyncio.create_task(self._forever(self._link.channel.run), name="socket"),
-            asyncio.create_task(self._forever(self._probe_loop), name="probe"),
+            asyncio.create_task(self._forever(self._prober.run), name="probe"),
             asyncio.create_task(self._forever(self._socket_loop), name="socket drops"),
             asyncio.create_task(self._forever(self._claim_loop), name="claim"),
         ]
@@ -79,7 +94,7 @@ class ServerLoop:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, self._ahead.close(), return_exceptions=True)
-            self._ctx.bells.remove(self._bell)
+            self._seat.leave()
             self._ctx.fleet.status.pop(self.server.name, None)
             self._ctx.fleet.classes.pop(self.server.name, None)
 
@@ -105,62 +120,13 @@ class ServerLoop:
                 self._log.exception("server.part_broke", part=getattr(part, "__name__", "socket"))
             await asyncio.sleep(DOWN_PROBE_SECONDS)
 
-    async def _probe_loop(self) -> None:
-        await self._condition.load()
-        while True:
-            self._look_now.clear()
-            await self._condition.pardon()
-            await self._probe()
-            await self._condition.keep()
-            await heard(self._look_now, self._until_probe())
-
-    def _until_probe(self) -> float:
-        """Seconds: soon for a server that does not answer, and right when a quarantine is over."""
-        if not self._condition.answers:
-            return DOWN_PROBE_SECONDS
-        wait = self._ctx.rules.probe_seconds
-        until = self._condition.quarantined_until_at_ms
-        if until is None:
-            return wait
-        return min(wait, max((until - self._ctx.now_ms()) / 1000, 0.0) + 0.01)
-
-    async def _probe(self) -> None:
-        """Look deeper than an open port: version, what waits, and (when it comes back) what it can run."""
-        knew = self._condition.answers
-        try:
-            found = await self._link.client.probe()
-            depth = await self._link.client.queue_depth()
-            self._condition.status.foreign = max(depth - len(self._driving.held), 0)
-            now = asyncio.get_running_loop().time()
-            if not knew or now - self._asked_at >= self._ctx.rules.object_info_seconds:
-                await self._ask_abilities()
-                self._asked_at = now
-        except ComfyError as error:
-            self._see(Silent(str(error)))
-            return
-        self._condition.status.version = found.version
-        self._see(Answered())
-
-    async def _ask_abilities(self) -> None:
-        """Learn node classes and model files anew; what did not fit before may fit now."""
-        classes = node_classes(await self._link.client.object_info())
-        name, known = self.server.name, self._ctx.fleet.classes
-        if known.get(name) == classes:
-            return
-        first, known[name] = name not in known, classes
-        self._claiming.forget_fits()
-        await self._ctx.store.run(fit_store.forget_misfits, name)
-        self._bell.set()
-        if not first:
-            self._log.info("server.abilities_changed", node_classes=len(classes))
-
     async def _socket_loop(self) -> None:
         """A socket that drops is the first sign of a server that went away: look at once."""
         while True:
             await self._link.channel.dropped.wait()
             self._link.channel.dropped.clear()
             self._ahead.forget()
-            self._look_now.set()
+            self._prober.look_now()
 
     def _see(self, evidence: Answered | Silent | JobSucceeded | JobBlamed | Stuck | Restarted) -> None:
         """Take evidence in. What follows (another probe, a claim) is done by the loops."""
@@ -170,11 +136,15 @@ class ServerLoop:
             self._bell.set()
         if changed and not isinstance(evidence, Answered | Silent):
             # Looked at, and kept, by the probe loop, which alone writes health.
-            self._look_now.set()
+            self._prober.look_now()
+
+    def _able(self) -> None:
+        self._claiming.forget_fits()
+        self._bell.set()
 
     def _trouble(self, reason: str) -> None:
         self._see(Silent(reason))
-        self._look_now.set()
+        self._prober.look_now()
 
     def _restarted(self) -> None:
         self._log.warning("server.restarted", how="its count of prompts began anew")
@@ -183,26 +153,38 @@ class ServerLoop:
         self._see(Restarted())
 
     async def _claim_loop(self) -> None:
+        rules, rang = self._ctx.rules, True
         while True:
             # Cleared first: a ring during the claims below must not be lost.
             self._bell.clear()
+            if rang or not self._clearing.is_clear or await self._worth_a_look():
+                await self._look()
+            self._look_ahead()
+            # A job that was left to a warmer server is ours if that one does not take it.
+            left = self._claiming.was_left()
+            rang = not self._seat.sleep(free=self._may_claim()) or await heard(
+                self._bell, rules.warm_wait_seconds if left else rules.dispatch_poll_seconds
+            )
+            rang = rang or left
+
+    async def _look(self) -> None:
+        with self._seat.looking():
             await self._adopt()
             if await self._recalled():
                 while self._may_claim() and await self._cleared() and await self._begin_one():
                     pass
-                self._look_ahead()
-            rules = self._ctx.rules
-            # A job that was left to a warmer server is ours if that one does not take it.
-            left = self._claiming.was_left()
-            await heard(self._bell, rules.warm_wait_seconds if left else rules.dispatch_poll_seconds)
+            await self._seat.looked()
 
-    def _wake(self) -> None:
-        self._bell.set()
+    async def _worth_a_look(self) -> bool:
+        now, seconds = asyncio.get_running_loop().time(), self._ctx.rules.dispatch_poll_seconds / 2
+        return self._may_claim() and await self._seat.worth_a_look(now, seconds)
 
     def _look_ahead(self) -> None:
         driving = self._driving
+        if not driving.held or not self._condition.answers or self._stopping:
+            return
         # Before it is claimed, what was sent is still the first that is queued.
-        if driving.held and not driving.unclaimed and self._condition.answers and not self._stopping:
+        if self._clearing.recalled and not driving.unclaimed and self._seat.few:
             self._ahead.look()
 
     def _may_claim(self) -> bool:
@@ -214,13 +196,15 @@ class ServerLoop:
     async def _adopt(self) -> None:
         """Take over the server's open attempts that this process does not drive: with the server come its
         attempts."""
-        ctx, now = self._ctx, asyncio.get_running_loop().time()
-        if self._stopping or now < self._adopt_at:
+        ctx = self._ctx
+        if self._stopping:
             return
-        self._adopt_at = now + ctx.rules.lease_seconds / 2
         inherited, self._inherited = self._inherited, ()
         for attempt in inherited:
             self._start(attempt)
+        if not self._adopt_due:
+            return
+        self._adopt_due = False
         orphans = await ctx.store.run(
             attempts_store.take_over,
             self.server.name,
@@ -232,6 +216,12 @@ class ServerLoop:
         )
         for orphan in orphans:
             self._start(orphan)
+
+    def adopt_if_needed(self, prompts: Collection[str]) -> None:
+        """These are open here; one that nobody drives is adopted before anything else is begun."""
+        if not self._stopping and set(prompts) - set(self._driving.prompts):
+            self._adopt_due = True
+            self._bell.set()
 
     async def _recalled(self) -> bool:
         """Whether it is known what was left on the server; what was made ready and sent before is claimed."""
@@ -361,8 +351,7 @@ class ServerLoop:
                 self._clearing.free_first |= CONSEQUENCES[blame].free_memory
                 if blame is Blame.MISSING:
                     # It lists what it has not, or lost it: ask again.
-                    self._asked_at = float("-inf")
-                    self._look_now.set()
+                    self._prober.look_now(at_abilities=True)
                 self._see(JobBlamed(blame, cause.splitlines()[0] if cause else blame.value))
             case _:
                 return

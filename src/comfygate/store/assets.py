@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Executable, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -17,6 +17,20 @@ from comfygate.store.tables import assets, blobs, job_inputs, jobs
 
 _NOT_ENDED = [state.value for state in sorted({JobState.QUEUED, *IN_FLIGHT})]
 _SELECT = select(assets, blobs.c.key).join(blobs, blobs.c.hash == assets.c.hash)
+_ADD = insert(assets)
+
+
+def _keep(dialect: str) -> Executable:
+    """Makes a blob's row or finds it, in one statement, so that it holds even while another drops it. Writing
+    the time locks the row and makes it too young to be dropped before the caller's asset refers to it."""
+    row = (sqlite_insert if dialect == "sqlite" else postgresql_insert)(blobs)
+    return row.on_conflict_do_update(
+        index_elements=[blobs.c.hash], set_={"created_at_ms": row.excluded.created_at_ms}
+    ).returning(blobs.c.key)
+
+
+# Built once: building a statement costs more than running it.
+_KEEP = {dialect: _keep(dialect) for dialect in ("sqlite", "postgresql")}
 
 
 def keep_blob(conn: Connection, blob: BlobRow, now_ms: int) -> str:
@@ -24,14 +38,8 @@ def keep_blob(conn: Connection, blob: BlobRow, now_ms: int) -> str:
 
     When another key comes back, the caller's copy is surplus and should be deleted.
     """
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
-    row = make(blobs).values(hash=blob.hash, key=blob.key, size_bytes=blob.size_bytes, created_at_ms=now_ms)
-    # One statement, so that it finds the row or makes it even while another drops it. Writing the time locks
-    # the row and makes it too young to be dropped before the caller's asset refers to it.
-    kept = row.on_conflict_do_update(
-        index_elements=[blobs.c.hash], set_={"created_at_ms": row.excluded.created_at_ms}
-    ).returning(blobs.c.key)
-    key: str = conn.execute(kept).scalar_one()
+    values = {"hash": blob.hash, "key": blob.key, "size_bytes": blob.size_bytes, "created_at_ms": now_ms}
+    key: str = conn.execute(_KEEP[conn.dialect.name], values).scalar_one()
     return key
 
 
@@ -94,23 +102,22 @@ def record_output(
 ) -> None:
     """Record one output of a job that succeeded."""
     keep_blob(conn, output.blob, now_ms)
-    conn.execute(
-        insert(assets).values(
-            id=output.asset_id,
-            account_id=job.account_id,
-            hash=output.blob.hash,
-            size_bytes=output.blob.size_bytes,
-            content_type=output.content_type,
-            file_path=output.name,
-            created_at_ms=now_ms,
-            expires_at_ms=expires_at_ms,
-            job_id=job.id,
-            position=position,
-            node_id=output.node_id,
-            name=output.name,
-            output_type=output.output_type,
-        )
-    )
+    values = {
+        "id": output.asset_id,
+        "account_id": job.account_id,
+        "hash": output.blob.hash,
+        "size_bytes": output.blob.size_bytes,
+        "content_type": output.content_type,
+        "file_path": output.name,
+        "created_at_ms": now_ms,
+        "expires_at_ms": expires_at_ms,
+        "job_id": job.id,
+        "position": position,
+        "node_id": output.node_id,
+        "name": output.name,
+        "output_type": output.output_type,
+    }
+    conn.execute(_ADD, values)
 
 
 def find_by_hash(conn: Connection, account_id: str, blob_hash: str, now_ms: int) -> AssetRow:

@@ -14,7 +14,7 @@ from comfygate.domain.errors import Conflict
 from comfygate.domain.job import Fence, JobState
 from comfygate.store import leases as leases_store
 from comfygate.store import turns
-from comfygate.store.clock import lease_clock, lease_clock_of
+from comfygate.store.clock import clock_of, lease_clock
 from comfygate.store.fit import Taste, first_for
 from comfygate.store.jobs import get_job, inputs_of, job_row
 from comfygate.store.outbox import tell
@@ -63,7 +63,7 @@ _RUNS = (
 
 @cache
 def _open(dialect: str) -> Insert:
-    until = lease_clock_of(dialect) + bindparam("lease_ms", type_=BigInteger)
+    until = clock_of(dialect) + bindparam("lease_ms", type_=BigInteger)
     return (
         insert(attempts)
         .values(
@@ -146,6 +146,7 @@ def open_attempt(
                 "owner": owner,
                 "lease_ms": lease_ms,
                 "now_ms": now_ms,
+                "clock": now_ms,
             },
         )
     except IntegrityError as error:

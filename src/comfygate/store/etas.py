@@ -8,7 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.eta import Quantiles
@@ -23,6 +34,14 @@ RECENT_TICKETS = 500
 """The newest tickets: among these a job is told its estimate, and what may overtake is counted."""
 REPORT_JOBS_MAX = 2000
 """Newest judged jobs of a lane that a report is about."""
+
+
+# Built once: building a statement costs more than running it.
+_JUDGED = (
+    update(etas)
+    .where(etas.c.job_id == bindparam("of_job"), etas.c.ended_at_ms.is_(None))
+    .values(took_ms=bindparam("now_ms", type_=BigInteger) - etas.c.at_ms, ended_at_ms=bindparam("now_ms"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +199,7 @@ def tell_etas(conn: Connection, told: Iterable[Told]) -> int:
 
 def judge(conn: Connection, job_id: str, now_ms: int) -> None:
     """The job succeeded now: what it took is written beside what it was told, if it was."""
-    conn.execute(
-        update(etas)
-        .where(etas.c.job_id == job_id, etas.c.ended_at_ms.is_(None))
-        .values(took_ms=now_ms - etas.c.at_ms, ended_at_ms=now_ms)
-    )
+    conn.execute(_JUDGED, {"of_job": job_id, "now_ms": now_ms})
 
 
 def models_judged(conn: Connection, lane: str, priority: int) -> list[tuple[Quantiles, int]]:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
-from comfygate.store.tables import lanes
+from comfygate.store.tables import IS_QUEUED, jobs, lanes
+
+_WAITS = (
+    select(literal(1))
+    .where(
+        jobs.c.lane == bindparam("lane"),
+        IS_QUEUED,
+        ~select(lanes.c.name)
+        .where(lanes.c.name == bindparam("lane"), lanes.c.paused_at_ms.is_not(None))
+        .exists(),
+    )
+    .limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +72,9 @@ def make_row(conn: Connection, name: str) -> None:
     except IntegrityError:
         # Another replica was the first, which is as good.
         return
+
+
+def work_waits(conn: Connection, names: Collection[str]) -> bool:
+    """Whether a job is queued in one of these lanes that is not paused; who may run it is another
+    question."""
+    return any(conn.execute(_WAITS, {"lane": name}).scalar() is not None for name in names)

@@ -24,6 +24,31 @@ SAMPLE_ROWS_MAX = 128
 USUAL: Final = select(run_times.c.usual_ms).where(run_times.c.workflow == bindparam("workflow"))
 """The usual time of a run of the bound `workflow`, in ms; no row before one succeeded."""
 
+# Built once: building a statement costs more than running it.
+_FIRST_RUN = insert(run_times)
+_RUN = (
+    update(run_times)
+    .where(run_times.c.workflow == bindparam("of_workflow"))
+    .values(
+        usual_ms=bindparam("usual_ms"), runs=run_times.c.runs + 1, updated_at_ms=bindparam("updated_at_ms")
+    )
+)
+_THESE = (
+    run_samples.c.lane == bindparam("of_lane"),
+    run_samples.c.workflow == bindparam("of_workflow"),
+    run_samples.c.shape == bindparam("of_shape"),
+    run_samples.c.server == bindparam("of_server"),
+)
+_SAMPLES = select(run_samples.c.samples).where(*_THESE).with_for_update()
+_FIRST_SAMPLE = insert(run_samples)
+_SAMPLE = (
+    update(run_samples)
+    .where(*_THESE)
+    .values(
+        samples=bindparam("samples"), runs=run_samples.c.runs + 1, updated_at_ms=bindparam("updated_at_ms")
+    )
+)
+
 
 def usual_run_ms(conn: Connection, workflow: str) -> int | None:
     """The usual time of a run, in ms; None for a workflow that has not succeeded yet."""
@@ -40,51 +65,34 @@ def learn_run(conn: Connection, workflow: str, run_ms: int, now_ms: int) -> None
     if usual is None:
         try:
             with conn.begin_nested():
-                conn.execute(
-                    insert(run_times).values(workflow=workflow, runs=1, usual_ms=run_ms, updated_at_ms=now_ms)
-                )
+                first = {"workflow": workflow, "runs": 1, "usual_ms": run_ms, "updated_at_ms": now_ms}
+                conn.execute(_FIRST_RUN, first)
         except IntegrityError:
             # Another job of the workflow, settled by another replica, was the first.
             usual = usual_run_ms(conn, workflow)
         else:
             return
-    conn.execute(
-        update(run_times)
-        .where(run_times.c.workflow == workflow)
-        .values(usual_ms=usual_after(usual, run_ms), runs=run_times.c.runs + 1, updated_at_ms=now_ms)
-    )
+    values = {"of_workflow": workflow, "usual_ms": usual_after(usual, run_ms), "updated_at_ms": now_ms}
+    conn.execute(_RUN, values)
 
 
 def learn_sample(conn: Connection, kind: Kind, server: str, run_ms: int, now_ms: int) -> None:
     """A job of this kind kept a slot of the server busy for `run_ms` and succeeded."""
-    mine = (
-        (run_samples.c.lane == kind.lane)
-        & (run_samples.c.workflow == kind.workflow)
-        & (run_samples.c.shape == kind.shape)
-        & (run_samples.c.server == server)
-    )
-    look = select(run_samples.c.samples).where(mine).with_for_update()
-    known: str | None = conn.execute(look).scalar()
+    these = {f"of_{name}": value for name, value in kind._asdict().items()} | {"of_server": server}
+    known: str | None = conn.execute(_SAMPLES, these).scalar()
     if known is None:
-        key = {**kind._asdict(), "server": server}
+        samples = json.dumps(kept_after((), run_ms))
+        first = {**kind._asdict(), "server": server, "samples": samples, "runs": 1, "updated_at_ms": now_ms}
         try:
             with conn.begin_nested():
-                first = json.dumps(kept_after((), run_ms))
-                conn.execute(insert(run_samples).values(**key, samples=first, runs=1, updated_at_ms=now_ms))
+                conn.execute(_FIRST_SAMPLE, first)
         except IntegrityError:
             # Another such job, settled by another replica, was the first.
-            known = conn.execute(look).scalar_one()
+            known = conn.execute(_SAMPLES, these).scalar_one()
         else:
             return
-    conn.execute(
-        update(run_samples)
-        .where(mine)
-        .values(
-            samples=json.dumps(kept_after(json.loads(known), run_ms)),
-            runs=run_samples.c.runs + 1,
-            updated_at_ms=now_ms,
-        )
-    )
+    samples = json.dumps(kept_after(json.loads(known), run_ms))
+    conn.execute(_SAMPLE, {**these, "samples": samples, "updated_at_ms": now_ms})
 
 
 def measured(conn: Connection, lane: str, workflows: Collection[str]) -> dict[tuple[Kind, str], list[int]]:

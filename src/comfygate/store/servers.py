@@ -14,7 +14,7 @@ from comfygate.store import server_health
 from comfygate.store.accounts import list_servers
 from comfygate.store.clock import lease_clock
 from comfygate.store.rows import ServerRow
-from comfygate.store.tables import attempts, leases, servers
+from comfygate.store.tables import OPEN_ATTEMPT, attempts, leases, servers
 
 REMOVED = "nobody: the server was removed"
 """Owner of a removed server's lease, until that runs out: no replica that still knows the server claims for
@@ -99,3 +99,11 @@ def open_attempts(conn: Connection) -> dict[str, int]:
         .group_by(attempts.c.server)
     )
     return {row.server: row.running for row in conn.execute(query)}
+
+
+def open_prompts(conn: Connection) -> dict[str, list[str]]:
+    """The prompts of our open attempts on each server that has any, whichever replica drives them."""
+    found: dict[str, list[str]] = {}
+    for row in conn.execute(select(attempts.c.server, attempts.c.prompt_id).where(OPEN_ATTEMPT)):
+        found.setdefault(row.server, []).append(row.prompt_id)
+    return found

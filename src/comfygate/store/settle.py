@@ -6,10 +6,10 @@ Every write here matches job, attempt and state; zero rows is an outcome with a 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, Update, bindparam, select, update
 
 from comfygate.domain.blame import CONSEQUENCES, Blame, Decision, decide, sentence_of
 from comfygate.domain.credits import EntryKind, HoldState
@@ -35,8 +35,52 @@ from comfygate.store.run_times import learn_run, learn_sample
 from comfygate.store.screening import record_screening
 from comfygate.store.tables import attempts, jobs
 
-_IN_FLIGHT = [state.value for state in sorted(IN_FLIGHT)]
 _NO_MORE = Decision(again=False, elsewhere=False)
+
+# Built once: building a statement costs more than running it.
+_JOB = (
+    select(jobs)
+    .where(
+        jobs.c.id == bindparam("of_job"),
+        jobs.c.attempt == bindparam("of_number"),
+        jobs.c.state.in_([state.value for state in sorted(IN_FLIGHT)]),
+    )
+    .with_for_update()
+)
+_THIS_ONE = (
+    attempts.c.job_id == bindparam("of_job"),
+    attempts.c.number == bindparam("of_number"),
+    attempts.c.ended_at_ms.is_(None),
+)
+_MINE = select(attempts).where(*_THIS_ONE)
+_ENDED = (
+    update(attempts)
+    .where(*_THIS_ONE)
+    .values({name: bindparam(name) for name in ("ended_at_ms", "outcome", "cause", "blame", "elsewhere")})
+)
+_EARLIER = (
+    select(attempts.c.blame)
+    .where(attempts.c.job_id == bindparam("of_job"), attempts.c.number < bindparam("of_number"))
+    .order_by(attempts.c.number)
+)
+
+
+def _moved(*columns: str) -> Update:
+    """Moves a job from `was`, with values for these columns."""
+    return (
+        update(jobs)
+        .where(
+            jobs.c.id == bindparam("of_job"),
+            jobs.c.attempt == bindparam("of_number"),
+            jobs.c.state == bindparam("was"),
+        )
+        .values({name: bindparam(name) for name in ("state", "cause", *columns)})
+    )
+
+
+_BACK = _moved()
+_OVER = _moved("hold", "completed_at_ms", "expires_at_ms")
+_FAILED = _moved("hold", "completed_at_ms", "expires_at_ms", "error")
 
 
 class Settled(Enum):
@@ -64,25 +108,12 @@ def settle(
     The table of blame decides whether the job goes back in its lane, under its old ticket. A workflow that
     hung is kept off the server for `pair_quarantine_ms`.
     """
-    row = conn.execute(
-        select(jobs)
-        .where(
-            jobs.c.id == fence.job_id,
-            jobs.c.attempt == fence.attempt,
-            jobs.c.state.in_(_IN_FLIGHT),
-        )
-        .with_for_update()
-    ).one_or_none()
+    this = {"of_job": fence.job_id, "of_number": fence.attempt}
+    row = conn.execute(_JOB, this).one_or_none()
     if row is None:
         return Settled.STALE
     job = job_row(row)
-    mine = conn.execute(
-        select(attempts).where(
-            attempts.c.job_id == fence.job_id,
-            attempts.c.number == fence.attempt,
-            attempts.c.ended_at_ms.is_(None),
-        )
-    ).one_or_none()
+    mine = conn.execute(_MINE, this).one_or_none()
     if mine is None:
         return Settled.STALE
     blame = outcome.blame if isinstance(outcome, Failed | Lost) else None
@@ -92,7 +123,7 @@ def settle(
     _end_attempt(conn, fence, outcome, decision, now_ms)
     after = state_after(job.state, outcome, may_run_again=decision.again)
     if after is JobState.QUEUED:
-        _move(conn, job, after, {"cause": _cause(outcome)})
+        _move(conn, _BACK, job, after, {"cause": _cause(outcome)})
         tell(conn, job, "job.queued", {"again": True}, now_ms)
         return Settled.DONE
     _end_job(conn, job, after, outcome, results_seconds, now_ms)
@@ -120,11 +151,7 @@ def _decided(
     conn: Connection, job: JobRow, mine: Row[tuple[object, ...]], blame: Blame, attempts_max: int, now_ms: int
 ) -> Decision:
     """What the table of blame says, given the job's earlier attempts and the other servers of its lane."""
-    earlier = conn.execute(
-        select(attempts.c.blame)
-        .where(attempts.c.job_id == job.id, attempts.c.number < job.attempt)
-        .order_by(attempts.c.number)
-    ).scalars()
+    earlier = conn.execute(_EARLIER, {"of_job": job.id, "of_number": job.attempt}).scalars()
     before = [None if found is None else Blame(found) for found in earlier]
     other = other_server_for(conn, job, besides=mine.server, now_ms=now_ms)
     return decide(blame, before, attempts_max=attempts_max, other_server=other)
@@ -132,21 +159,16 @@ def _decided(
 
 def _end_attempt(conn: Connection, fence: Fence, outcome: Outcome, decision: Decision, now_ms: int) -> None:
     blame = outcome.blame if isinstance(outcome, Failed | Lost) else None
-    conn.execute(
-        update(attempts)
-        .where(
-            attempts.c.job_id == fence.job_id,
-            attempts.c.number == fence.attempt,
-            attempts.c.ended_at_ms.is_(None),
-        )
-        .values(
-            ended_at_ms=now_ms,
-            outcome=type(outcome).__name__.lower(),
-            cause=_cause(outcome),
-            blame=None if blame is None else blame.value,
-            elsewhere=decision.again and decision.elsewhere,
-        )
-    )
+    values = {
+        "of_job": fence.job_id,
+        "of_number": fence.attempt,
+        "ended_at_ms": now_ms,
+        "outcome": type(outcome).__name__.lower(),
+        "cause": _cause(outcome),
+        "blame": None if blame is None else blame.value,
+        "elsewhere": decision.again and decision.elsewhere,
+    }
+    conn.execute(_ENDED, values)
 
 
 def _end_job(
@@ -162,18 +184,17 @@ def _end_job(
     }
     if after is JobState.FAILED:
         values["error"] = json.dumps(_why(outcome).to_json())
-    _move(conn, job, after, values)
+    _move(conn, _FAILED if after is JobState.FAILED else _OVER, job, after, values)
     if job.price:
         kind = EntryKind.CAPTURE if paid else EntryKind.RELEASE
         ledger.settle_hold(conn, kind, job.account_id, job.id, job.price, f"job {after}", now_ms)
 
 
-def _move(conn: Connection, job: JobRow, after: JobState, values: dict[str, object]) -> None:
-    conn.execute(
-        update(jobs)
-        .where(jobs.c.id == job.id, jobs.c.attempt == job.attempt, jobs.c.state == job.state.value)
-        .values(state=after.value, **values)
-    )
+def _move(
+    conn: Connection, moved: Update, job: JobRow, after: JobState, values: Mapping[str, object]
+) -> None:
+    this = {"of_job": job.id, "of_number": job.attempt, "was": job.state.value}
+    conn.execute(moved, {**this, "state": after.value, **values})
 
 
 def _cause(outcome: Outcome) -> str:

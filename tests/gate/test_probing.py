@@ -1,0 +1,94 @@
+"""What servers can run is parsed and kept once; a well server is looked at lightly, a troubled one deeply."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import comfygate
+from comfygate.comfy.client import ComfyClient
+from comfygate.comfy.errors import ProtocolError, ServerUnreachable
+from comfygate.comfy.transport import Transport
+from comfygate.gate import operate
+from comfygate.gate.abilities import PARSE_ASIDE_BYTES, Abilities
+from comfygate.simulator import Simulator
+from tests.promises.rig import PATIENCE_SECONDS, settings_for
+
+
+class Answering:
+    """A server whose /object_info gives this text."""
+
+    server = "http://gpu1:8188"
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    async def object_info_body(self) -> bytes:
+        return self.text.encode()
+
+
+def client(text: str) -> ComfyClient:
+    return cast("ComfyClient", Answering(text))
+
+
+def described(*names: str) -> str:
+    return json.dumps({name: {"input": {"required": {}}, "output_node": False} for name in names})
+
+
+@pytest.mark.parametrize("count", [2, PARSE_ASIDE_BYTES // 40], ids=["small", "large"])
+async def test_equal_answers_are_one_object(count: int) -> None:
+    abilities, text = Abilities(), described(*(f"Node{number}" for number in range(count)))
+    first = await abilities.ask(client(text), [])
+    assert len(first) == count
+    assert await abilities.ask(client(text), [first]) is first
+    assert await abilities.ask(client(described("Other")), [first]) is not first
+
+
+async def test_what_no_server_has_any_more_is_forgotten() -> None:
+    abilities, text = Abilities(), described("Node")
+    first = await abilities.ask(client(text), [])
+    await abilities.ask(client(described("Other")), [])
+    assert await abilities.ask(client(text), []) is not first
+
+
+async def test_an_answer_of_another_shape_is_told() -> None:
+    with pytest.raises(ProtocolError, match="object_info"):
+        await Abilities().ask(client("[]"), [])
+    with pytest.raises(ServerUnreachable, match="not JSON"):
+        await Abilities().ask(client("<html>"), [])
+
+
+async def test_between_deep_looks_one_request_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Counter[str] = Counter()
+    more = asyncio.Event()
+    real = Transport._answered
+
+    async def counted(self: Transport, method: str, segments: tuple[str, ...], *rest: Any) -> Any:
+        asked[segments[0]] += 1
+        more.set()
+        return await real(self, method, segments, *rest)
+
+    async def until(what: str, times: int) -> None:
+        while asked[what] < times:
+            more.clear()
+            await more.wait()
+
+    monkeypatch.setattr(Transport, "_answered", counted)
+    settings = settings_for(tmp_path / "gate", comfy={"probe_seconds": 0.02}, dispatch={"poll_seconds": 60})
+    async with (
+        Simulator(base_dir=tmp_path / "comfy") as simulator,
+        comfygate.open(settings) as gate,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        await operate.servers_add(gate.ctx, "one", simulator.url, ["image"])
+        await until("prompt", 10)
+        assert (asked["system_stats"], asked["features"], asked["object_info"]) == (1, 1, 1)
+        await simulator.restart()
+        await until("system_stats", 2)
