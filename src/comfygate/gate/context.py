@@ -12,10 +12,13 @@ from comfygate.domain.graph import NodeClass
 from comfygate.domain.health import ServerState
 from comfygate.domain.pace import Pace
 from comfygate.gate.catalogue import Shelf, no_workflows
+from comfygate.gate.gathered import Gathered
 from comfygate.gate.happenings import Happenings
 from comfygate.gate.live import Live
 from comfygate.gate.rules import Rules
+from comfygate.store.admission import Depths
 from comfygate.store.engine import Store
+from comfygate.store.rows import AccountRow, JobRow
 
 
 class Bells:
@@ -178,6 +181,11 @@ class Context:
     happened: Happenings = field(default_factory=Happenings)
     cancels: dict[str, asyncio.Event] = field(default_factory=dict)
     secrets_of_jobs: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    depths: Depths = field(default_factory=Depths)
+    keys: Gathered[str, AccountRow] = field(default_factory=Gathered)
+    """Digests of API keys that are looked up now."""
+    places: Gathered[JobRow, int] = field(default_factory=Gathered)
+    """Jobs whose places in line are looked up now."""
 
     @property
     def lease_ms(self) -> int:
