@@ -15,7 +15,7 @@ def test_an_account_opens_with_its_credits_as_an_entry(world: World) -> None:
     (entry,) = world.run(ledger.list_entries, "a-1", 10)
     assert (entry.kind, entry.amount, entry.reason, entry.job_id) == ("grant", 50, "opening credits", None)
     assert world.run(accounts.get_account, "studio") == made
-    assert world.run(accounts.account_of_key, "digest") == made
+    assert world.run(accounts.accounts_of_keys, ["digest"]) == {"digest": made}
 
 
 def test_a_taken_name_leaves_nothing_behind(world: World) -> None:
@@ -36,7 +36,7 @@ def test_an_impossible_opening_leaves_nothing_behind(world: World) -> None:
 def test_unknown_accounts_and_keys(world: World) -> None:
     with pytest.raises(NotFound, match="'nobody'"):
         world.run(accounts.get_account, "nobody")
-    assert world.run(accounts.account_of_key, "nothing") is None
+    assert world.run(accounts.accounts_of_keys, ["nothing"]) == {}
     with pytest.raises(NotFound, match="'nobody'"):
         world.run(ledger.grant, "nobody", 1, "gift", NOW)
 
@@ -46,10 +46,16 @@ def test_a_revoked_key_opens_nothing_and_the_others_still_do(world: World) -> No
     world.run(accounts.add_key, account_id, "one", NOW)
     world.run(accounts.add_key, account_id, "two", NOW)
     world.sql("UPDATE api_keys SET revoked_at_ms = 1 WHERE digest = 'one'")
-    assert world.run(accounts.account_of_key, "one") is None
-    found = world.run(accounts.account_of_key, "two")
-    assert found is not None
-    assert found.id == account_id
+    found = world.run(accounts.accounts_of_keys, ["one", "two"])
+    assert [(digest, account.id) for digest, account in found.items()] == [("two", account_id)]
+
+
+def test_any_number_of_keys_is_looked_up_at_once(world: World) -> None:
+    own = {fresh("digest"): world.account() for _ in range(2 * accounts.KEYS_A_LOOK + 1)}
+    for digest, account_id in own.items():
+        world.run(accounts.add_key, account_id, digest, NOW)
+    found = world.run(accounts.accounts_of_keys, ["", *own, "nothing"])
+    assert {digest: account.id for digest, account in found.items()} == own
 
 
 def test_accounts_are_listed_by_name(world: World) -> None:

@@ -20,7 +20,7 @@ from comfygate.domain.errors import (
 )
 from comfygate.domain.job import JobState
 from comfygate.domain.order import Tier
-from comfygate.store import jobs, outbox
+from comfygate.store import idempotency, jobs, outbox
 from comfygate.store.engine import Store
 from comfygate.store.rows import JobInput, JobRow
 from tests.store.world import KEY_SECONDS, NOW, TIERS, World, blob, new_job, takes
@@ -251,7 +251,7 @@ def test_keys_past_their_day_are_forgotten(world: World) -> None:
     account_id = world.account()
     world.submit(account_id, idempotency_key="old", now_ms=NOW)
     world.submit(account_id, idempotency_key="new", now_ms=NOW + 5)
-    world.run(jobs.forget_keys, NOW + 4)
+    world.run(idempotency.forget_keys, NOW + 4)
     assert [row.key for row in world.sql("SELECT key FROM idempotency_keys")] == ["new"]
 
 

@@ -67,7 +67,7 @@ def signed_path(signer: UrlSigner, asset_id: str) -> tuple[str, int]:
     return f"{API}/assets/{asset_id}/content?{query}", expires_at
 
 
-def face_of(request: Request) -> Face:
+async def face_of(request: Request) -> Face:
     """The face that serves this request."""
     found: Face = request.app.state.face
     return found
@@ -83,7 +83,7 @@ def known_id(kind: str, value: str) -> str:
     return value
 
 
-def idempotency_key(
+async def idempotency_key(
     key: Annotated[
         str | None,
         Header(

@@ -16,6 +16,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from comfygate.app.http_protocol import PROTOCOL
 from comfygate.domain.errors import SettingsError
 
 STREAM_GRACE_SECONDS: Final = 0.5
@@ -56,6 +57,7 @@ class Listener:
         self._server = Server(
             uvicorn.Config(
                 app,
+                http=PROTOCOL,
                 log_config=None,
                 access_log=False,
                 server_header=False,

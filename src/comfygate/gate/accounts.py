@@ -96,7 +96,9 @@ async def authenticate(ctx: Context, api_key: str) -> AccountRow:
 
     Raises Unauthorized, Forbidden when the account is disabled, and RateLimited.
     """
-    account = await ctx.store.read(accounts_store.account_of_key, digest_of(api_key))
+    account = await ctx.keys.ask(
+        digest_of(api_key), lambda digests: ctx.store.read(accounts_store.accounts_of_keys, digests)
+    )
     if account is None:
         raise Unauthorized("this API key is not valid")
     admit(ctx, account)
@@ -224,8 +226,9 @@ def _lanes(
         unexpired_at_ms=None,
     )
     own: dict[str, dict[str, int]] = {}
+    places = jobs_store.positions(conn, mine, ctx.rules.limits.position_cap)
     for job in mine:
-        place = jobs_store.position(conn, job, ctx.rules.limits.position_cap)
+        place = places[job.id]
         if place is not None:
             own.setdefault(job.lane, {})[job.id] = place
     return jobs_store.lane_depths(conn), own

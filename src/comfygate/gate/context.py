@@ -14,11 +14,14 @@ from comfygate.domain.order import Place
 from comfygate.domain.pace import Pace
 from comfygate.gate.abilities import Abilities
 from comfygate.gate.catalogue import Shelf, no_workflows
+from comfygate.gate.gathered import Gathered
 from comfygate.gate.happenings import Happenings
 from comfygate.gate.live import Live
 from comfygate.gate.rota import Rota
 from comfygate.gate.rules import Rules
+from comfygate.store.admission import Depths
 from comfygate.store.engine import Store
+from comfygate.store.rows import AccountRow, JobRow
 
 News = Callable[[Place | None, bool], None]
 """Told of a ring: the place of the job that came (None: anything may have changed), and whether another
@@ -225,6 +228,11 @@ class Context:
     happened: Happenings = field(default_factory=Happenings)
     cancels: dict[str, asyncio.Event] = field(default_factory=dict)
     secrets_of_jobs: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    depths: Depths = field(default_factory=Depths)
+    keys: Gathered[str, AccountRow] = field(default_factory=Gathered)
+    """Digests of API keys that are looked up now."""
+    places: Gathered[JobRow, int] = field(default_factory=Gathered)
+    """Jobs whose places in line are looked up now."""
 
     @property
     def lease_ms(self) -> int:

@@ -14,7 +14,7 @@ from comfygate.domain.errors import BlobNotFound, GateError, HashMismatch, Inval
 from comfygate.domain.screening import is_picture
 from comfygate.gate.context import Context
 from comfygate.store import assets as assets_store
-from comfygate.store import jobs as jobs_store
+from comfygate.store import idempotency
 from comfygate.store.engine import Connection
 from comfygate.store.rows import AssetRow, BlobRow
 
@@ -133,7 +133,7 @@ async def _check_picture(ctx: Context, upload: Upload, stored: StoredBlob) -> No
 def _mint(conn: Connection, ctx: Context, upload: Upload, stored: StoredBlob) -> Minted:
     asset_id, now_ms = ctx.new_id(), ctx.now_ms()
     if upload.idempotency_key is not None:
-        jobs_store.claim_key(
+        idempotency.claim_key(
             conn,
             upload.account_id,
             upload.idempotency_key,

@@ -9,7 +9,7 @@ import structlog
 
 from comfygate.gate.context import OUTBOX, Context
 from comfygate.store import assets as assets_store
-from comfygate.store import etas, fit, joining, reviews, run_times, screening, sessions
+from comfygate.store import etas, fit, idempotency, joining, reviews, run_times, screening, sessions
 from comfygate.store import jobs as jobs_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.engine import Connection
@@ -91,7 +91,7 @@ async def _expire_unable(ctx: Context, now_ms: int) -> None:
 
 def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None:
     outbox_store.prune(conn, now_ms - OUTBOX_KEEP_SECONDS * 1000)
-    jobs_store.forget_keys(conn, now_ms - idempotency_seconds * 1000)
+    idempotency.forget_keys(conn, now_ms - idempotency_seconds * 1000)
     fit.forget_old_pairs(conn, now_ms)
     fit.forget_overtaken(conn)
     fit.forget_old_misfits(conn, now_ms - MISFITS_KEEP_SECONDS * 1000)

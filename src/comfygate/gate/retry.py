@@ -13,7 +13,7 @@ from comfygate.gate.context import OUTBOX, Context, lane_bell
 from comfygate.gate.guard import guarded
 from comfygate.gate.happenings import Submitted
 from comfygate.gate.submit import raw_price
-from comfygate.gate.views import JobView
+from comfygate.gate.views import JobView, place_of
 from comfygate.store import jobs as jobs_store
 from comfygate.store import retries
 from comfygate.store.engine import Connection
@@ -28,14 +28,14 @@ async def retry(ctx: Context, job_id: str) -> JobView:
     does: MissingAsset, QueueFull, InsufficientCredits, Forbidden. After any of them nothing was done.
     """
     began_at = asyncio.get_running_loop().time()
-    job, position = await ctx.store.run(_retry, ctx, job_id)
+    job = await ctx.store.run(_retry, ctx, job_id)
     ctx.happened(Submitted(job, asyncio.get_running_loop().time() - began_at))
     ctx.bells.ring(lane_bell(job.lane))
     ctx.bells.ring(OUTBOX)
-    return JobView(job, position, None, ())
+    return JobView(job, await place_of(ctx, job), None, ())
 
 
-def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | None]:
+def _retry(conn: Connection, ctx: Context, job_id: str) -> JobRow:
     ended = retries.may_retry(conn, job_id)
     lane = ctx.rules.lanes.get(ended.lane)
     if lane is None:
@@ -64,8 +64,7 @@ def _retry(conn: Connection, ctx: Context, job_id: str) -> tuple[JobRow, int | N
         models=ended.models,
         shape=ended.shape,
     )
-    job = jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds)
-    return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)
+    return jobs_store.submit(conn, new, ctx.rules.tiers, ctx.rules.idempotency_seconds, ctx.depths)
 
 
 def _trust(ctx: Context, ended: JobRow) -> Trust:

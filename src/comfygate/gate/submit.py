@@ -26,7 +26,7 @@ from comfygate.gate.context import CANCEL, OUTBOX, Context, lane_bell
 from comfygate.gate.guard import guarded
 from comfygate.gate.happenings import Submitted
 from comfygate.gate.screen import check_inputs
-from comfygate.gate.views import JobView, get_job
+from comfygate.gate.views import JobView, get_job, place_of
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
 from comfygate.store.admission import missing_asset
@@ -90,7 +90,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
     if wanted.extra_data:
         ctx.secrets_of_jobs[new.id] = dict(wanted.extra_data)
     try:
-        job, position = await ctx.store.run(_accept, ctx, new, references)
+        job = await ctx.store.run(_accept, ctx, new, references)
     except Busy as refusal:
         ctx.secrets_of_jobs.pop(new.id, None)
         refusal.retry_after_seconds = rules.retry_after_seconds
@@ -105,7 +105,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
     if job.id == new.id:
         # Else an idempotency key gave the job that was made with it before.
         ctx.happened(Submitted(job, asyncio.get_running_loop().time() - began_at))
-    return JobView(job, position, None, ())
+    return JobView(job, await place_of(ctx, job), None, ())
 
 
 def _encoded(workflow: object) -> str:
@@ -172,13 +172,10 @@ def _lane(ctx: Context, graph: Graph, asked: str | None) -> Lane:
     return next(iter(lanes.values()))
 
 
-def _accept(
-    conn: Connection, ctx: Context, new: NewJob, references: tuple[FileReference, ...]
-) -> tuple[JobRow, int | None]:
+def _accept(conn: Connection, ctx: Context, new: NewJob, references: tuple[FileReference, ...]) -> JobRow:
     inputs = tuple(_resolve(conn, new, reference) for reference in references)
-    accepted = replace(new, inputs=inputs)
-    job = jobs_store.submit(conn, accepted, ctx.rules.tiers, ctx.rules.idempotency_seconds)
-    return job, jobs_store.position(conn, job, ctx.rules.limits.position_cap)
+    accepted = replace(new, inputs=inputs) if inputs else new
+    return jobs_store.submit(conn, accepted, ctx.rules.tiers, ctx.rules.idempotency_seconds, ctx.depths)
 
 
 def _resolve(conn: Connection, new: NewJob, reference: FileReference) -> JobInput:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from comfygate.domain.errors import InvalidRequest, NotFound
+import structlog
+
+from comfygate.domain.errors import InvalidRequest, NotFound, StoreTrouble
 from comfygate.domain.job import PUBLIC_STATUS, JobState
 from comfygate.gate.context import Context
 from comfygate.gate.live import ProgressEvent
@@ -15,6 +17,8 @@ from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import AssetRow, JobRow
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,25 @@ async def get_job(ctx: Context, job_id: str, account_id: str | None) -> JobView:
     if account_id is not None and job.completed_at_ms is not None and job.expires_at_ms <= ctx.now_ms():
         raise NotFound(f"no job with the id {job_id!r}")
     return JobView(job, position, ctx.live.progress_of(job.id), tuple(outputs))
+
+
+async def place_of(ctx: Context, job: JobRow) -> int | None:
+    """The place in line of a job that was just accepted; None where it cannot be read now.
+
+    One read serves all who ask at the same time.
+    """
+    cap = ctx.rules.limits.position_cap
+
+    async def read(asked: Collection[JobRow]) -> Mapping[JobRow, int]:
+        found = await ctx.store.read(jobs_store.positions, asked, cap)
+        return {one: place for one in asked if (place := found[one.id]) is not None}
+
+    try:
+        return await ctx.places.ask(job, read)
+    except StoreTrouble as error:
+        # The job is accepted all the same.
+        log.warning("job.place_not_read", job=job.id, error=error.message)
+        return None
 
 
 async def get_workflow(ctx: Context, job_id: str, account_id: str | None) -> dict[str, Any]:
@@ -96,10 +119,11 @@ def _page(
     )
     shown = rows[:limit]
     outputs = assets_store.outputs_of(conn, [job.id for job in shown if job.completed_at_ms])
+    places = jobs_store.positions(conn, shown, ctx.rules.limits.position_cap)
     views = tuple(
         JobView(
             job,
-            jobs_store.position(conn, job, ctx.rules.limits.position_cap),
+            places[job.id],
             ctx.live.progress_of(job.id),
             tuple(outputs.get(job.id, ())),
         )

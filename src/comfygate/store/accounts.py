@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.credits import Balance
 from comfygate.domain.errors import Conflict, NotFound
 from comfygate.store import ledger
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import AccountRow, ServerRow
 from comfygate.store.tables import accounts, api_keys, servers
+
+KEYS_A_LOOK: Final = 16
+"""So many API keys are looked up by one statement."""
+
+_LOCKED = Prepared(
+    select(accounts).where(accounts.c.id == bindparam("account_id")).with_for_update(key_share=True)
+)
+_DIGESTS: Final = [f"digest_{number}" for number in range(KEYS_A_LOOK)]
+_OF_KEYS = Prepared(
+    select(api_keys.c.digest, *accounts.c)
+    .join(api_keys, api_keys.c.account_id == accounts.c.id)
+    .where(api_keys.c.digest.in_([bindparam(name) for name in _DIGESTS]), api_keys.c.revoked_at_ms.is_(None))
+)
 
 
 def add_account(
@@ -43,7 +59,7 @@ def add_key(conn: Connection, account_id: str, digest: str, now_ms: int) -> None
     conn.execute(insert(api_keys).values(digest=digest, account_id=account_id, created_at_ms=now_ms))
 
 
-def _account(row: Row[tuple[str, str, str, int, int, int, int | None]]) -> AccountRow:
+def _account(row: Any) -> AccountRow:
     return AccountRow(
         id=row.id,
         name=row.name,
@@ -65,6 +81,14 @@ def get_account(conn: Connection, id_or_name: str) -> AccountRow:
     return _account(row)
 
 
+def locked_account(conn: Connection, account_id: str) -> AccountRow:
+    """The account, which nobody else changes until this transaction ends. Raises NotFound."""
+    row = _LOCKED.one(conn, {"account_id": account_id})
+    if row is None:
+        raise NotFound(f"no account has the id or name {account_id!r}; 'comfygate accounts list' shows them")
+    return _account(row)
+
+
 def set_tier(conn: Connection, id_or_name: str, tier: str) -> AccountRow:
     """Move an account to a tier. Raises NotFound."""
     found = get_account(conn, id_or_name)
@@ -77,14 +101,16 @@ def list_accounts(conn: Connection) -> list[AccountRow]:
     return [_account(row) for row in conn.execute(select(accounts).order_by(accounts.c.name))]
 
 
-def account_of_key(conn: Connection, digest: str) -> AccountRow | None:
-    """The account that the key with this digest belongs to, if the key is in force."""
-    row = conn.execute(
-        select(accounts)
-        .join(api_keys, api_keys.c.account_id == accounts.c.id)
-        .where(api_keys.c.digest == digest, api_keys.c.revoked_at_ms.is_(None))
-    ).one_or_none()
-    return None if row is None else _account(row)
+def accounts_of_keys(conn: Connection, digests: Collection[str]) -> dict[str, AccountRow]:
+    """The accounts that keys with these digests belong to, by digest; only of keys in force."""
+    wanted, found = list(digests), {}
+    for start in range(0, len(wanted), KEYS_A_LOOK):
+        part = wanted[start : start + KEYS_A_LOOK]
+        # No key has an empty digest.
+        padded = part + [""] * (KEYS_A_LOOK - len(part))
+        for row in _OF_KEYS.rows(conn, dict(zip(_DIGESTS, padded, strict=True))):
+            found[row.digest] = _account(row)
+    return found
 
 
 def add_server(

@@ -1,37 +1,95 @@
-"""Whether a job may come in: there is room for it, and its inputs are there."""
+"""Whether a job may come in: there is room for it, and its inputs are there.
+
+Room costs the same however deep the lane is. Tickets only grow, so a lane that had `depth` jobs queued when
+`ticket` was the newest has at most one more for each ticket given since. It is counted, up to its limit,
+only where that bound does not say that there is room.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, literal, select
+from sqlalchemy import Connection, Integer, Select, bindparam, func, literal_column, select
 
 from comfygate.domain.errors import MissingAsset, QueueFull
 from comfygate.domain.order import Tier
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import NewJob
 from comfygate.store.tables import IS_QUEUED, assets, jobs
 
+JOBS_COUNTED_A_MS = 1000
+"""A full lane is counted again at most once in its limit / this ms, or callers who are refused would keep the
+database busy: room may be seen 10 ms late at a limit of 10,000, and at one below 1,000 at once."""
 
-def check_room(conn: Connection, new: NewJob, tier: Tier) -> None:
-    """Raises QueueFull where account or lane have as many jobs queued as they may."""
-    queued = select(literal(1)).where(IS_QUEUED)
-    of_account = queued.where(jobs.c.account_id == new.account_id).limit(tier.jobs_queued_max)
-    if rows_of(conn, of_account) >= tier.jobs_queued_max:
+_MOST = bindparam("most", type_=Integer)
+_LANE = jobs.c.lane == bindparam("lane")
+_OF_ACCOUNT: Select[Any] = (
+    select(literal_column("1").label("one"))
+    .where(IS_QUEUED, jobs.c.account_id == bindparam("account_id"))
+    .limit(_MOST)
+)
+_IN_LANE: Select[Any] = select(literal_column("1").label("one")).where(IS_QUEUED, _LANE).limit(_MOST)
+_ROOM = Prepared(
+    select(
+        select(func.count()).select_from(_OF_ACCOUNT.subquery()).scalar_subquery().label("of_account"),
+        select(func.max(jobs.c.ticket)).scalar_subquery().label("newest"),
+    )
+)
+_OLDEST = Prepared(select(func.min(jobs.c.ticket).label("ticket")).where(IS_QUEUED, _LANE))
+_COUNTED = Prepared(select(func.count().label("depth")).select_from(_IN_LANE.subquery()))
+
+
+@dataclass(slots=True)
+class Depths:
+    """What one process knows of how deep lanes can be; an empty one knows nothing, which costs a count.
+
+    Several threads may use it: a pair that one overwrites with an older one is still a bound.
+    """
+
+    known: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """By lane: so many were queued at most when this ticket was the newest."""
+    full_at_ms: dict[str, int] = field(default_factory=dict)
+    """By lane: when it was last counted and found full."""
+
+
+def check_room(conn: Connection, new: NewJob, tier: Tier, depths: Depths | None = None) -> None:
+    """Raises QueueFull where account or lane have as many jobs queued as they may.
+
+    The account's limit is exact while the account is locked. The lane's may be overshot by one for each
+    submission that another connection has not committed yet, and by the jobs that were on servers when it was
+    counted and came back.
+    """
+    found = _ROOM.one(conn, {"account_id": new.account_id, "most": tier.jobs_queued_max})
+    if found.of_account >= tier.jobs_queued_max:
         raise QueueFull(
             f"this account has {tier.jobs_queued_max} jobs queued, the most that tier {tier.name} may have",
             details={"limit": "jobs_queued_max", "value": tier.jobs_queued_max},
         )
-    in_lane = queued.where(jobs.c.lane == new.lane).limit(new.depth_max)
-    if rows_of(conn, in_lane) >= new.depth_max:
+    depths = Depths() if depths is None else depths
+    if _is_full(conn, new, depths, found.newest or 0):
         raise QueueFull(
             f"lane {new.lane} has {new.depth_max} jobs queued, the most it may hold",
             details={"limit": "depth_max", "value": new.depth_max},
         )
 
 
-def rows_of(conn: Connection, query: Select[Any]) -> int:
-    """How many rows a query has."""
-    return conn.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+def _is_full(conn: Connection, new: NewJob, depths: Depths, newest: int) -> bool:
+    depth, ticket = depths.known.get(new.lane, (new.depth_max, newest))
+    if depth + max(newest - ticket, 0) < new.depth_max:
+        return False
+    since_ms = new.now_ms - depths.full_at_ms.get(new.lane, -new.depth_max)
+    if 0 <= since_ms < new.depth_max // JOBS_COUNTED_A_MS:
+        return True
+    oldest = _OLDEST.one(conn, {"lane": new.lane}).ticket
+    depth = 0 if oldest is None else newest - oldest + 1
+    if depth >= new.depth_max:
+        depth = _COUNTED.one(conn, {"lane": new.lane, "most": new.depth_max}).depth
+    depths.known[new.lane] = (depth, newest)
+    if depth < new.depth_max:
+        return False
+    depths.full_at_ms[new.lane] = new.now_ms
+    return True
 
 
 def check_inputs(conn: Connection, new: NewJob) -> None:

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import structlog
@@ -29,10 +26,13 @@ from sqlalchemy.exc import TimeoutError as SQLTimeoutError
 from sqlalchemy.pool import NullPool
 
 from comfygate.domain.errors import ServerTrouble, StoreTrouble
+from comfygate.store.prepared import say
+from comfygate.store.threads import Crew, Intent, Intents
 
 P = ParamSpec("P")
 R = TypeVar("R")
 StoreFunction = Callable[Concatenate[Connection, P], R]
+_Call = Callable[[Connection], Any]
 
 BATCH_MAX = 64
 """Most intents committed together on SQLite."""
@@ -80,7 +80,7 @@ def schema_engine(url: str) -> Engine:
     return create_engine(parsed, poolclass=NullPool, hide_parameters=True)
 
 
-def _sqlite_engine(url: URL, *, begin: str, query_only: bool = False) -> Engine:
+def _sqlite_engine(url: URL, *, begin: str = "", query_only: bool = False) -> Engine:
     engine = create_engine(
         url,
         poolclass=NullPool,
@@ -91,7 +91,7 @@ def _sqlite_engine(url: URL, *, begin: str, query_only: bool = False) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _configure(dbapi_connection: Any, _record: Any) -> None:
-        # SQLAlchemy's BEGIN below replaces the driver's own implicit one.
+        # BEGIN is said by us, below or in the store, instead of the driver's own implicit one.
         dbapi_connection.isolation_level = None
         cursor = dbapi_connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
@@ -101,9 +101,11 @@ def _sqlite_engine(url: URL, *, begin: str, query_only: bool = False) -> Engine:
             cursor.execute("PRAGMA wal_autocheckpoint=0")
         cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def _begin(conn: Connection) -> None:
-        conn.exec_driver_sql(begin)
+    if begin:
+
+        @event.listens_for(engine, "begin")
+        def _begin(conn: Connection) -> None:
+            conn.exec_driver_sql(begin)
 
     return engine
 
@@ -139,25 +141,23 @@ def _first(error: BaseException) -> str:
     return words
 
 
-@dataclass(slots=True)
-class _Intent:
-    call: Callable[[Connection], Any]
-    future: Future[Any]
-
-
 class SqliteStore:
-    """SQLite in WAL mode with synchronous=FULL; the process that opens it must be the only writer."""
+    """SQLite in WAL mode with synchronous=FULL; the process that opens it must be the only writer.
+
+    To SQLAlchemy each connection is in one transaction for all its life. The true ones are begun and ended by
+    the driver, which takes a fortieth of the time.
+    """
 
     dialect = "sqlite"
 
     def __init__(self, url: URL) -> None:
-        self._engine = _sqlite_engine(url, begin="BEGIN IMMEDIATE")
-        self._reader_engine = _sqlite_engine(url, begin="BEGIN", query_only=True)
-        self._intents: queue.SimpleQueue[_Intent | None] = queue.SimpleQueue()
+        self._engine = _sqlite_engine(url)
+        self._reader_engine = _sqlite_engine(url, query_only=True)
+        self._intents: Intents[_Call] = Intents()
         self._closed = False
         self._local = threading.local()
         self._reader_connections: list[Connection] = []
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="comfygate-read")
+        self._readers: Crew[_Call] = Crew(READERS, "comfygate-read", self._read)
         self._writer = threading.Thread(target=self._write_loop, name="comfygate-write", daemon=True)
         self._writer.start()
 
@@ -168,88 +168,75 @@ class SqliteStore:
         """
         if self._closed:
             raise ServerTrouble(_CLOSED)
-        future: Future[R] = Future()
-        self._intents.put(_Intent(lambda conn: fn(conn, *args, **kwargs), future))
         with _trouble_told():
-            return await asyncio.wrap_future(future)
+            found: R = await self._intents.put(lambda conn: fn(conn, *args, **kwargs))
+        return found
 
     async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` on a snapshot; writing fails."""
         if self._closed:
             raise ServerTrouble(_CLOSED)
-        loop = asyncio.get_running_loop()
         with _trouble_told():
-            return await loop.run_in_executor(
-                self._readers, lambda: self._read(lambda c: fn(c, *args, **kwargs))
-            )
+            found: R = await self._readers.put(lambda conn: fn(conn, *args, **kwargs))
+        return found
 
     async def close(self) -> None:
         """Finish what is waiting, then close every connection."""
         self._closed = True
-        self._intents.put(None)
+        self._intents.end()
         await asyncio.to_thread(self._writer.join)
-        await asyncio.to_thread(self._readers.shutdown, wait=True)
+        await self._readers.close()
         for connection in self._reader_connections:
             connection.close()
         self._reader_engine.dispose()
         self._engine.dispose()
 
-    def _read(self, call: Callable[[Connection], R]) -> R:
+    def _read(self, call: _Call) -> Any:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._reader_engine.connect()
+            connection.begin()
             self._local.connection = connection
             self._reader_connections.append(connection)
-        with connection.begin():
+        say(connection, "BEGIN")
+        try:
             return call(connection)
+        finally:
+            if _in_transaction(connection):
+                say(connection, "ROLLBACK")
 
     def _write_loop(self) -> None:
-        with self._engine.connect() as connection:
-            while (first := self._intents.get()) is not None:
-                batch = [first]
-                stop = False
-                while len(batch) < BATCH_MAX:
-                    try:
-                        waiting = self._intents.get_nowait()
-                    except queue.Empty:
-                        break
-                    if waiting is None:
-                        stop = True
-                        break
-                    batch.append(waiting)
-                _commit_together(connection, [i for i in batch if i.future.set_running_or_notify_cancel()])
-                if stop:
-                    break
+        with self._engine.connect() as connection, connection.begin():
+            while batch := self._intents.take(BATCH_MAX):
+                _commit_together(connection, batch)
 
 
-def _commit_together(connection: Connection, batch: list[_Intent]) -> None:
+def _commit_together(connection: Connection, batch: list[Intent[_Call]]) -> None:
     """One commit for the batch; each intent's caller hears only after it."""
-    answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+    answers: list[tuple[Any, BaseException | None]] = []
     try:
-        with connection.begin():
-            for intent in batch:
-                try:
-                    with connection.begin_nested():
-                        result = intent.call(connection)
-                except Exception as error:
-                    answers.append((intent.future, None, error))
-                    if not _in_transaction(connection):
-                        # SQLite itself rolled back (a full disk, say): what came before is gone, and what
-                        # comes after would be committed piece by piece.
-                        raise StoreTrouble(f"SQLite ended the transaction: {_first(error)}") from error
-                else:
-                    answers.append((intent.future, result, None))
+        say(connection, "BEGIN IMMEDIATE")
+        for intent in batch:
+            say(connection, "SAVEPOINT intent")
+            try:
+                answers.append((intent.work(connection), None))
+            except Exception as error:
+                answers.append((None, error))
+                if not _in_transaction(connection):
+                    # SQLite itself rolled back (a full disk, say): what came before is gone, and what comes
+                    # after would be committed piece by piece.
+                    raise StoreTrouble(f"SQLite ended the transaction: {_first(error)}") from error
+                say(connection, "ROLLBACK TO intent")
+            say(connection, "RELEASE intent")
+        say(connection, "COMMIT")
     except Exception as error:  # noqa: BLE001 - every caller gets it
         # The commit itself failed: nobody's intent is durable.
         log.error("store.commit_failed", intents=len(batch), error=str(error))
-        answers = [(intent.future, None, error) for intent in batch]
+        answers = [(None, error)] * len(batch)
         # SQLite keeps a transaction open whose COMMIT failed, and the next BEGIN would fail for ever.
         _driver(connection).rollback()
-    for future, result, failure in answers:
-        if failure is None:
-            future.set_result(result)
-        else:
-            future.set_exception(failure)
+    for intent, (result, failure) in zip(batch, answers, strict=True):
+        intent.answer(result, failure)
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
@@ -285,7 +272,7 @@ class PostgresStore:
             },
         )
         self._closed = False
-        self._threads = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="comfygate-pg")
+        self._threads: Crew[Callable[[], Any]] = Crew(POOL_SIZE, "comfygate-pg", _called)
 
     async def run(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` in a transaction of its own. Raises what `fn` raises, with nothing of it written.
@@ -294,26 +281,22 @@ class PostgresStore:
         """
         if self._closed:
             raise ServerTrouble(_CLOSED)
-        loop = asyncio.get_running_loop()
         with _trouble_told():
-            return await loop.run_in_executor(
-                self._threads, lambda: self._transact(lambda conn: fn(conn, *args, **kwargs))
-            )
+            found: R = await self._threads.put(lambda: self._transact(lambda conn: fn(conn, *args, **kwargs)))
+        return found
 
     async def read(self, fn: StoreFunction[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `fn` on a snapshot; writing fails."""
         if self._closed:
             raise ServerTrouble(_CLOSED)
-        loop = asyncio.get_running_loop()
         with _trouble_told():
-            return await loop.run_in_executor(
-                self._threads, lambda: self._read(lambda c: fn(c, *args, **kwargs))
-            )
+            found: R = await self._threads.put(lambda: self._read(lambda conn: fn(conn, *args, **kwargs)))
+        return found
 
     async def close(self) -> None:
         """Let running intents finish and close the pool."""
         self._closed = True
-        await asyncio.to_thread(self._threads.shutdown, wait=True)
+        await self._threads.close()
         self._engine.dispose()
 
     def _transact(self, call: Callable[[Connection], R]) -> R:
@@ -332,3 +315,7 @@ class PostgresStore:
         with self._engine.connect() as conn, conn.begin():
             conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             return call(conn)
+
+
+def _called(work: Callable[[], Any]) -> Any:
+    return work()

@@ -8,13 +8,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, case, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.credits import CREDITS_MAX, HOUSE, MOVES, EntryKind, Side, checked_amount
 from comfygate.domain.errors import InsufficientCredits, InvalidRequest, LedgerViolation, NotFound
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import EntryRow
 from comfygate.store.tables import accounts, entries, jobs
+
+_MINE = accounts.c.id == bindparam("account_id")
+_AMOUNT = bindparam("amount", type_=BigInteger)
+_DEBIT = Prepared(
+    update(accounts)
+    .where(_MINE, accounts.c.available >= _AMOUNT)
+    .values(available=accounts.c.available - _AMOUNT, held=accounts.c.held + _AMOUNT)
+)
+_HELD = update(accounts).where(_MINE, accounts.c.held >= _AMOUNT).values(held=accounts.c.held - _AMOUNT)
+_SETTLE = {
+    EntryKind.CAPTURE: Prepared(_HELD),
+    EntryKind.RELEASE: Prepared(_HELD.values(available=accounts.c.available + _AMOUNT)),
+}
+_ENTRY = Prepared(
+    insert(entries).inline(),
+    [
+        "kind", "account_id", "from_side", "to_side", "amount", "job_id", "reason", "created_at_ms",
+        "reference",
+    ],
+)  # fmt: skip
 
 
 def grant(
@@ -94,12 +115,7 @@ def debit(conn: Connection, account_id: str, amount: int) -> None:
 
     The caller writes the entry with `record_hold` once the job's row exists.
     """
-    changed = conn.execute(
-        update(accounts)
-        .where(accounts.c.id == account_id, accounts.c.available >= amount)
-        .values(available=accounts.c.available - amount, held=accounts.c.held + amount)
-    )
-    if changed.rowcount != 1:
+    if _DEBIT.count(conn, {"account_id": account_id, "amount": amount}) != 1:
         available = conn.execute(select(accounts.c.available).where(accounts.c.id == account_id)).scalar()
         raise InsufficientCredits(
             f"this job costs {amount} credits and {available or 0} are available",
@@ -116,13 +132,7 @@ def settle_hold(
     conn: Connection, kind: EntryKind, account_id: str, job_id: str, amount: int, reason: str, now_ms: int
 ) -> None:
     """Capture or release a job's hold, once: the database refuses a second time."""
-    values = {"held": accounts.c.held - amount}
-    if kind is EntryKind.RELEASE:
-        values["available"] = accounts.c.available + amount
-    changed = conn.execute(
-        update(accounts).where(accounts.c.id == account_id, accounts.c.held >= amount).values(values)
-    )
-    if changed.rowcount != 1:
+    if _SETTLE[kind].count(conn, {"account_id": account_id, "amount": amount}) != 1:
         raise LedgerViolation(f"job {job_id}: {kind} of {amount} credits finds less than that held")
     _write_entry(conn, kind, account_id, amount, job_id, reason, now_ms)
 
@@ -138,18 +148,19 @@ def _write_entry(
     reference: str | None = None,
 ) -> None:
     source, target = MOVES[kind]
-    conn.execute(
-        insert(entries).values(
-            kind=kind.value,
-            account_id=account_id,
-            from_side=source.value,
-            to_side=target.value,
-            amount=amount,
-            job_id=job_id,
-            reason=reason,
-            created_at_ms=now_ms,
-            reference=reference,
-        )
+    _ENTRY.count(
+        conn,
+        {
+            "kind": kind.value,
+            "account_id": account_id,
+            "from_side": source.value,
+            "to_side": target.value,
+            "amount": amount,
+            "job_id": job_id,
+            "reason": reason,
+            "created_at_ms": now_ms,
+            "reference": reference,
+        },
     )
 
 

@@ -12,16 +12,19 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import JobRow, OutboxRow
 from comfygate.store.tables import outbox
 
-_TELL = insert(outbox).inline()
+_TELL = Prepared(
+    insert(outbox).inline(), ["job_id", "account_id", "lane", "kind", "payload", "created_at_ms"]
+)
 
 
 def tell(conn: Connection, job: JobRow, kind: str, payload: dict[str, Any], now_ms: int) -> None:
     """Record that `kind` happened to `job`."""
-    conn.execute(
-        _TELL,
+    _TELL.count(
+        conn,
         {
             "job_id": job.id,
             "account_id": job.account_id,
