@@ -107,7 +107,7 @@ MUTANTS = (
     ),
     Mutant(
         "a prompt that was sent and not yet claimed is found by the next process",
-        (("gate/clearing.py", "found = await self._found_ready()", "found = None"),),
+        (("gate/clearing.py", "return await self._found_ready()", "return None"),),
         ("tests/promises/test_ready.py::test_killed_between_the_prompt_and_its_claim",),
     ),
     Mutant(

@@ -13,7 +13,7 @@ from comfygate.store import attempts, jobs, lanes, leases, ready, servers
 from comfygate.store.accounts import add_server
 from comfygate.store.attempts import Slot
 from comfygate.store.fit import Taste
-from comfygate.store.ready import Ready
+from comfygate.store.ready import Late, Ready
 from comfygate.store.rows import ClaimedAttempt
 from tests.store.world import NOW, TIERS, World, fresh, takes
 
@@ -49,6 +49,10 @@ def made(world: World, **taste: Any) -> ClaimedAttempt:
 
 
 def claim(world: World, attempt: ClaimedAttempt, owner: str = "me", left: tuple[Fence, ...] = ()) -> bool:
+    return late(world, attempt, owner, left) is Late.CLAIMED
+
+
+def late(world: World, attempt: ClaimedAttempt, owner: str = "me", left: tuple[Fence, ...] = ()) -> Late:
     return world.run(
         ready.claim_ready,
         attempt,
@@ -58,6 +62,10 @@ def claim(world: World, attempt: ClaimedAttempt, owner: str = "me", left: tuple[
         under_lease=LEASE,
         left=left,
     )
+
+
+def is_first(world: World, job_id: str) -> bool:
+    return world.run(ready.is_first, SLOT, job_id, NOW, Taste(), owner="me", under_lease=LEASE)
 
 
 def rows(world: World) -> list[tuple[Any, ...]]:
@@ -92,8 +100,11 @@ def test_it_is_claimed_once_it_was_sent(world: World) -> None:
     (row,) = world.run(attempts.list_attempts, job.id)
     assert (row.number, row.prompt_id, row.server, row.slot) == (1, attempt.prompt_id, "gpu", 0)
     assert world.told(job.id) == ["job.queued", "job.claimed"]
-    assert not claim(world, attempt), "once"
+    before = world.dump()
+    assert claim(world, attempt), "a commit whose answer was lost is repeated"
+    assert world.dump() == before
     world.succeed(attempt.fence)
+    assert late(world, attempt) is Late.GONE, "its attempt is over"
     world.assert_books_balance()
 
 
@@ -115,10 +126,10 @@ def test_a_better_job_displaces_it_for_nothing(world: World) -> None:
     regular, gold = world.account(), world.account(tier="black_gold")
     job = world.submit(regular)
     before = made(world)
-    assert world.run(ready.is_first, SLOT, job.id, NOW, Taste())
+    assert is_first(world, job.id)
     better = world.submit(gold)
     assert better.place.before(job.place)
-    assert not world.run(ready.is_first, SLOT, job.id, NOW, Taste())
+    assert not is_first(world, job.id)
     after = made(world)
     assert after.fence.job_id == better.id
     assert rows(world) == [("gpu", better.id, 1, after.prompt_id)]
@@ -155,26 +166,28 @@ def test_what_is_no_longer_to_be_had_is_not_claimed(world: World, happens: Any) 
     attempt = made(world)
     happens(world, job.id)
     before = world.dump()
-    assert not claim(world, attempt)
+    came = Late.NOT_OURS if happens is given_to_another else Late.GONE
+    assert late(world, attempt) is came
     # The row stays: its prompt may be on the server, and whoever finds the row looks for it there.
     assert world.dump() == before
     world.assert_books_balance()
 
 
-@pytest.mark.parametrize("happens", [canceled, expired, drained])
+@pytest.mark.parametrize("happens", [canceled, expired, drained, given_to_another])
 def test_what_may_not_begin_is_not_first(world: World, happens: Any) -> None:
     job = world.submit(world.account())
     assert made(world).fence.job_id == job.id
     happens(world, job.id)
-    assert not world.run(ready.is_first, SLOT, job.id, NOW, Taste())
-    assert make(world) is None
+    assert not is_first(world, job.id)
+    if happens is not given_to_another:
+        assert make(world) is None
 
 
 def test_of_a_paused_lane_nothing_is_ready(world: World) -> None:
     job = world.submit(world.account())
     made(world)
     world.run(lanes.pause, "image", NOW)
-    assert not world.run(ready.is_first, SLOT, job.id, NOW, Taste())
+    assert not is_first(world, job.id)
     assert make(world) is None
 
 
@@ -206,7 +219,7 @@ def test_what_the_server_cannot_run_is_passed_over_and_known(world: World) -> No
     attempt = made(world, judge=lambda graph: "node class X" if graph == "odd" else "")
     assert attempt.fence.job_id == fits.id
     assert world.sql("SELECT workflow FROM misfits")[0][0] == "odd"
-    assert world.run(ready.is_first, SLOT, fits.id, NOW, Taste())
+    assert is_first(world, fits.id)
 
 
 def test_only_the_owner_of_the_server_makes_ready(world: World) -> None:

@@ -80,7 +80,7 @@ class Ahead:
         self._prepared: Prepared | None = None
         self._doubted = False
         self._news = 0
-        self._written = False
+        self._written: str | None = None
         self._looking: asyncio.Task[None] | None = None
         self._next_look_at = float("-inf")
         self._later: asyncio.TimerHandle | None = None
@@ -125,9 +125,9 @@ class Ahead:
 
     async def take(self) -> Prepared | None:
         """What can be sent, after another look where one is due; else None, and it is ready no more."""
+        await self._stop_looking()
         if self._may_go() and await self._still_first():
             return self._use()
-        await self._stop_looking()
         self._put_away()
         return None
 
@@ -150,7 +150,13 @@ class Ahead:
         news = self._news
         taste = Taste(limits=self._ctx.rules.overtakes_max)
         first = await self._ctx.store.read(
-            ready_store.is_first, self._slot, prepared.attempt.fence.job_id, self._ctx.now_ms(), taste
+            ready_store.is_first,
+            self._slot,
+            prepared.attempt.fence.job_id,
+            self._ctx.now_ms(),
+            taste,
+            owner=self._ctx.owner,
+            under_lease=lease_name(self._server.name),
         )
         if not first or news != self._news or self._prepared is not prepared:
             return False
@@ -158,13 +164,17 @@ class Ahead:
         return self._may_go()
 
     def _use(self) -> Prepared | None:
-        prepared, self._written = self._prepared, False
+        prepared, self._written = self._prepared, None
         self._put_away()
+        self._ctx.fleet.ahead.pop(self._server.name, None)
         self._brought = _Brought()
         return prepared
 
     def inputs_of(self, job_id: str) -> Mapping[str, str]:
         """The names under which the job's assets are on the server already, by asset id, for one use."""
+        prepared = self._prepared
+        if prepared is not None and prepared.attempt.fence.job_id != job_id:
+            return {}
         names = self._brought.names if job_id == self._brought.job_id else {}
         self.forget()
         return names
@@ -181,9 +191,9 @@ class Ahead:
             self._later.cancel()
         await self._stop_looking()
         self.forget()
-        if self._written:
+        if self._written is not None:
             try:
-                await self._ctx.store.run(ready_store.forget_ready, self._server.name)
+                await self._ctx.store.run(ready_store.forget_ready, self._server.name, self._written)
             except GateError as error:
                 log.info("ready.not_forgotten", server=self._server.name, error=error.message)
 
@@ -234,7 +244,7 @@ class Ahead:
         ctx, server = self._ctx, self._server
         if server.slots > 1 or ctx.fleet.sole.isdisjoint(server.lanes):
             return None
-        self._written = True
+        self._written = prompt_id = ctx.new_id()
         ctx.bells.attend(self._topics, self.heard)
         try:
             return await ctx.store.run(
@@ -242,7 +252,7 @@ class Ahead:
                 self._slot,
                 ctx.fleet.sole,
                 owner=ctx.owner,
-                prompt_id=ctx.new_id(),
+                prompt_id=prompt_id,
                 now_ms=ctx.now_ms(),
                 under_lease=lease_name(server.name),
                 taste=self._taste(),

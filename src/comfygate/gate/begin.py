@@ -22,6 +22,8 @@ from comfygate.store import attempts as attempts_store
 FRESH_SECONDS = 0.1
 """So soon after its claim an attempt is surely ours while our lease is in force, and a cancel that this
 process accepted was heard: the database need not be asked again before the prompt is sent."""
+CLAIM_AFTER_SECONDS = 0.05
+"""What was ready is claimed when its prompt was answered, and so long after it was sent at the latest."""
 SECOND_LOOK_SECONDS = 1.0
 """Before an unknown prompt counts as gone: a POST of a dead process may still be on its way."""
 
@@ -97,6 +99,8 @@ async def _post(run: Run, staged: Staged) -> Mapping[str, Any]:
     """POST /prompt. Returns what the server says it dropped of the graph."""
     doubted, run.in_doubt = run.in_doubt, True
     run.sent_as = run.link.channel.client_id
+    # A server that is slow to answer may run it meanwhile.
+    claim_soon = asyncio.get_running_loop().call_later(CLAIM_AFTER_SECONDS, run.begin_claim)
     try:
         sent = await run.link.client.send(
             run.attempt.prompt_id,
@@ -108,6 +112,7 @@ async def _post(run: Run, staged: Staged) -> Mapping[str, Any]:
         run.in_doubt = doubted or error.maybe_accepted
         raise
     finally:
+        claim_soon.cancel()
         run.begin_claim()
     run.link.numbered(sent.number)
     return sent.node_errors
@@ -119,8 +124,13 @@ async def _must_stop(run: Run) -> bool:
     Waits while our lease is not surely in force: a process that was frozen must not send what another replica
     may have begun.
     """
+    surely = run.ctx.lease.in_force
     await run.ctx.lease.held()
-    if not run.attempt.adopted and asyncio.get_running_loop().time() - run.begun_at < FRESH_SECONDS:
+    if (
+        surely
+        and not run.attempt.adopted
+        and asyncio.get_running_loop().time() - run.begun_at < FRESH_SECONDS
+    ):
         return run.cancel.is_set()
     await run.claimed()
     state = await surely_read(run.ctx, attempts_store.still_ours, run.attempt.fence, run.ctx.owner)

@@ -20,6 +20,7 @@ from comfygate.store import attempts as attempts_store
 from comfygate.store import ready as ready_store
 from comfygate.store.attempts import Slot
 from comfygate.store.fit import Taste
+from comfygate.store.ready import Late
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 log = structlog.get_logger(__name__)
@@ -77,11 +78,13 @@ class Claiming:
                 self._done(attempt, left, asked_at)
             return attempt
 
-    async def of_ready(self, attempt: ClaimedAttempt, left: Collection[Fence]) -> bool:
-        """Claim the job of a prompt that was sent; whether it was to be had. `left`: as `Driving.left`."""
+    async def of_ready(self, attempt: ClaimedAttempt, left: Collection[Fence]) -> Late:
+        """Claim the job of a prompt that was sent. `left`: as `Driving.left`."""
         ctx, asked_at = self._ctx, asyncio.get_running_loop().time()
+        # After trouble of the database the server may still be nobody else's: wait until it is ours again.
+        await ctx.lease.held()
         try:
-            got = await surely_run(
+            came = await surely_run(
                 ctx,
                 ready_store.claim_ready,
                 attempt,
@@ -93,11 +96,11 @@ class Claiming:
             )
         except Conflict as error:
             log.warning("attempt.not_claimed", job=attempt.fence.job_id, error=error.message)
-            return False
-        if got:
+            return Late.GONE
+        if came is Late.CLAIMED:
             self._driving.claimed(attempt)
             self._done(attempt, left, asked_at)
-        return got
+        return came
 
     def _done(self, attempt: ClaimedAttempt, left: Collection[Fence], asked_at: float) -> None:
         self._driving.written(left)

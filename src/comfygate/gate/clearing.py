@@ -7,6 +7,7 @@ import asyncio
 
 import structlog
 
+from comfygate.comfy.errors import ProtocolError
 from comfygate.comfy.wire import CancelResult, Located
 from comfygate.gate.begin import SECOND_LOOK_SECONDS
 from comfygate.gate.context import Context
@@ -38,29 +39,34 @@ class Clearing:
 
     async def recall(self) -> ClaimedAttempt | None:
         """Find the prompts here that were given up, and what was made ready and was sent: that is given, to
-        be claimed."""
+        be claimed. Whoever has done so sets `recalled`."""
         queue = await self._link.client.queue()
         here = queue.running | queue.pending
         given_up = await self._ctx.store.read(attempts_store.given_up, self._server, here)
         self._link.abandoned.update(given_up)
-        found = await self._found_ready()
-        self.recalled = True
-        return found
+        return await self._found_ready()
 
     async def _found_ready(self) -> ClaimedAttempt | None:
         found = await self._ctx.store.read(ready_store.found_ready, self._server)
         if found is None:
             return None
-        where, _ = await self._link.client.locate(found.prompt_id)
+        where = await self._where(found.prompt_id)
         if where is Located.UNKNOWN:
             # A POST of a dead process may still be on its way.
             await asyncio.sleep(SECOND_LOOK_SECONDS)
-            where, _ = await self._link.client.locate(found.prompt_id)
+            where = await self._where(found.prompt_id)
         if where is Located.UNKNOWN:
             await self._ctx.store.run(ready_store.forget_ready, self._server, found.prompt_id)
             return None
         self._log.info("attempt.found_ready", job=found.fence.job_id, where=where.value)
         return found
+
+    async def _where(self, prompt_id: str) -> Located:
+        try:
+            return (await self._link.client.locate(prompt_id))[0]
+        except ProtocolError:
+            # Something is there under this id; what it means is for its attempt to find out.
+            return Located.FINISHED
 
     async def cleared(self) -> bool:
         """Whether every prompt that was given up is off the server; memory is freed if that is due.

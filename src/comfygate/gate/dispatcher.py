@@ -90,6 +90,10 @@ class Dispatcher:
             # SQLite is opened by one process at a time, so whoever else has a lease is dead.
             alone=self._first and ctx.store.dialect == "sqlite",
         )
+        if not self._stopping:
+            # Before what waits for the leases goes on: these must not send anything any more.
+            for name in self._loops.keys() - ours:
+                self._loops[name][1].cancel()
         ctx.lease.renewed(began + ctx.rules.lease_seconds)
         self._first = False
         if not self._stopping:

@@ -28,7 +28,13 @@ async def retry(ctx: Context, job_id: str) -> JobView:
     does: MissingAsset, QueueFull, InsufficientCredits, Forbidden. After any of them nothing was done.
     """
     began_at = asyncio.get_running_loop().time()
-    job = await ctx.store.run(_retry, ctx, job_id)
+    try:
+        job = await ctx.store.run(_retry, ctx, job_id)
+    except asyncio.CancelledError:
+        for lane in ctx.rules.lanes:
+            # Perhaps it was committed.
+            ctx.bells.ring(lane_bell(lane))
+        raise
     ctx.happened(Submitted(job, asyncio.get_running_loop().time() - began_at))
     ctx.bells.ring(lane_bell(job.lane))
     ctx.bells.ring(OUTBOX)

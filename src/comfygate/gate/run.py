@@ -79,7 +79,8 @@ class Run:
     """Names of inputs that are on the server already, by asset id."""
     staged: Staged | None = None
     claim: Callable[[], Awaitable[bool]] | None = None
-    """Of an attempt that was made ready ahead: claims its job, which may fail. None: it is claimed."""
+    """Of an attempt that was made ready ahead: claims its job; false if that is gone, NoLongerOurs if the
+    server is another's. None: it is claimed."""
     claiming: asyncio.Task[bool] | None = None
     in_doubt: bool = False
     """Whether a prompt may be on the server although no answer said so."""
@@ -99,12 +100,21 @@ class Run:
             raise NoLongerOurs
 
     async def _claim(self, claim: Callable[[], Awaitable[bool]]) -> bool:
-        got = await claim()
+        try:
+            got = await claim()
+        except NoLongerOurs:
+            raise
+        except Exception:
+            self._take_off()
+            raise
         if not got:
-            self.give_up()
-            # It may run there by now.
-            self.cancel.set()
+            self._take_off()
         return got
+
+    def _take_off(self) -> None:
+        self.give_up()
+        # It may run there by now.
+        self.cancel.set()
 
     def give_up(self) -> None:
         """The attempt ends without knowing what becomes of its prompt: nothing is sent there before it is

@@ -27,9 +27,10 @@ from comfygate.gate.context import Context, heard, lane_bell, lease_name
 from comfygate.gate.drive import drive
 from comfygate.gate.driving import BEHIND_MAX, Driving
 from comfygate.gate.probing import DOWN_PROBE_SECONDS, Prober
-from comfygate.gate.run import Link
+from comfygate.gate.run import Link, NoLongerOurs
 from comfygate.store import attempts as attempts_store
 from comfygate.store import lanes as lanes_store
+from comfygate.store.ready import Late
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 CONNECT_SECONDS = 2.0
@@ -90,6 +91,7 @@ class ServerLoop:
         try:
             await asyncio.gather(*tasks)
         finally:
+            self._stopping = True
             tasks += [*self._driving.tasks.values(), *self._forgetting]  # type: ignore[list-item]  # any tasks
             for task in tasks:
                 task.cancel()
@@ -140,6 +142,7 @@ class ServerLoop:
 
     def _able(self) -> None:
         self._claiming.forget_fits()
+        self._ahead.forget()
         self._bell.set()
 
     def _trouble(self, reason: str) -> None:
@@ -183,13 +186,13 @@ class ServerLoop:
         driving = self._driving
         if not driving.held or not self._condition.answers or self._stopping:
             return
-        # Before it is claimed, what was sent is still the first that is queued.
         if self._clearing.recalled and not driving.unclaimed and self._seat.few:
             self._ahead.look()
 
     def _may_claim(self) -> bool:
         driving = self._driving
-        if self._stopping or driving.behind >= BEHIND_MAX:
+        # Before it is claimed, what was sent is still the first that is queued.
+        if self._stopping or driving.unclaimed or driving.behind >= BEHIND_MAX:
             return False
         return self._condition.open_slots(len(driving.held), driving.behind) > 0
 
@@ -235,14 +238,19 @@ class ServerLoop:
             self._trouble(str(error))
             return False
         if found is None:
+            self._clearing.recalled = True
             return True
         # It was sent when those before it had left.
         for attempt in self._driving.all:
             self._driving.leave(attempt)
-        if await self._claiming.of_ready(found, self._driving.left):
-            self._start(replace(found, ready=False))
-        else:
-            self._link.abandoned.add(found.prompt_id)
+        match await self._claiming.of_ready(found, self._driving.left):
+            case Late.CLAIMED:
+                self._start(replace(found, ready=False))
+            case Late.GONE:
+                self._link.abandoned.add(found.prompt_id)
+            case Late.NOT_OURS:
+                return False
+        self._clearing.recalled = True
         return True
 
     async def _cleared(self) -> bool:
@@ -258,7 +266,8 @@ class ServerLoop:
 
     async def _begin_one(self) -> bool:
         """Give an open slot what is ready for it, else the first job in order; whether there was one."""
-        prepared = await self._ahead.take()
+        # Watched by polling alone it would wait for the socket first, and its place could be lost meanwhile.
+        prepared = await self._ahead.take() if self._link.channel.connected else None
         if not self._may_claim():
             return False
         if prepared is not None:
@@ -270,10 +279,14 @@ class ServerLoop:
         return attempt is not None
 
     async def _claim_ready(self, attempt: ClaimedAttempt, left: Collection[Fence]) -> bool:
-        got = await self._claiming.of_ready(attempt, left)
+        came = await self._claiming.of_ready(attempt, left)
         # The next one can be made ready now.
         self._bell.set()
-        return got
+        if came is Late.NOT_OURS:
+            # If the server is ours again, what was sent is looked for like that of another process.
+            self._clearing.recalled = False
+            raise NoLongerOurs
+        return came is Late.CLAIMED
 
     def _start(self, attempt: ClaimedAttempt, prepared: Prepared | None = None) -> None:
         task = asyncio.create_task(self._drive(attempt, prepared), name=f"attempt {attempt.fence.job_id}")
@@ -286,7 +299,7 @@ class ServerLoop:
 
     async def _drive(self, attempt: ClaimedAttempt, prepared: Prepared | None) -> Outcome | None:
         left = self._driving.left
-        if not self._link.channel.connected and self._condition.answers:
+        if prepared is None and not self._link.channel.connected and self._condition.answers:
             try:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     await self._link.channel.wait_connected()
@@ -313,7 +326,8 @@ class ServerLoop:
 
     def _go_on(self) -> None:
         """Send what is ready now, where nothing has to be looked at before."""
-        if self._clearing.is_clear and self._may_claim() and (prepared := self._ahead.take_now()):
+        ready = self._clearing.is_clear and self._link.channel.connected
+        if ready and self._may_claim() and (prepared := self._ahead.take_now()):
             self._start(prepared.attempt, prepared)
 
     async def _forget(self, prompt_id: str) -> None:

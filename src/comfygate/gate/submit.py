@@ -95,9 +95,9 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
         ctx.secrets_of_jobs.pop(new.id, None)
         refusal.retry_after_seconds = rules.retry_after_seconds
         raise
-    except Exception:
+    except BaseException:
         ctx.secrets_of_jobs.pop(new.id, None)
-        # Perhaps it was committed and only not heard of.
+        # Perhaps it was committed and only not heard of; who waited for it may have been cancelled, too.
         ctx.bells.ring(lane_bell(new.lane))
         raise
     ctx.bells.ring(lane_bell(job.lane), place=job.place)

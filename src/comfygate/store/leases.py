@@ -90,6 +90,14 @@ def holds(conn: Connection, name: str, owner: str, now_ms: int) -> bool:
     return conn.execute(_HELD[conn.dialect.name], given).scalar() is not None
 
 
+def is_of(conn: Connection, name: str, owner: str, now_ms: int) -> bool:
+    """Whether the lease is this owner's now. For those who only read: nothing keeps it so."""
+    query = select(leases.c.owner).where(
+        leases.c.name == name, leases.c.until_at_ms >= lease_clock(conn, now_ms)
+    )
+    return conn.execute(query).scalar() == owner
+
+
 def owners(conn: Connection, now_ms: int) -> dict[str, str]:
     """Who has which lease now, of all that somebody has."""
     query = select(leases.c.name, leases.c.owner).where(leases.c.until_at_ms >= lease_clock(conn, now_ms))

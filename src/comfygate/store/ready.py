@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
@@ -21,7 +22,7 @@ from comfygate.store.attempts import Slot, claimed_attempt, leave, open_attempt
 from comfygate.store.fit import LOOKS_MAX, Head, Passed, Taste, best, fits
 from comfygate.store.jobs import get_job, job_row
 from comfygate.store.rows import ClaimedAttempt
-from comfygate.store.tables import jobs, ready, servers
+from comfygate.store.tables import attempts, jobs, ready, servers
 
 _SET = (
     update(ready)
@@ -41,9 +42,25 @@ _TAKE = (
     .values(state=JobState.CLAIMED.value, attempt=jobs.c.attempt + 1)
     .returning(*jobs.c)
 )
+_MINE = select(attempts.c.job_id).where(
+    attempts.c.job_id == bindparam("job"),
+    attempts.c.prompt_id == bindparam("prompt"),
+    attempts.c.owner == bindparam("owner"),
+    attempts.c.ended_at_ms.is_(None),
+)
 _DRAINED = select(servers.c.name).where(
     servers.c.name == bindparam("server"), servers.c.drained_at_ms.is_not(None)
 )
+
+
+class Late(Enum):
+    """What came of claiming a job whose prompt was sent."""
+
+    CLAIMED = "claimed"
+    GONE = "gone"
+    """The job is no longer to be had: its prompt is to be taken off the server."""
+    NOT_OURS = "not ours"
+    """The server is another replica's now, who finds the prompt by its row: it is not to be touched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +133,13 @@ def _needs_no_other(head: Head, taste: Taste) -> bool:
     return not head.models or head.models == taste.warm or not taste.warm or taste.window == 0
 
 
-def is_first(conn: Connection, slot: Slot, job_id: str, now_ms: int, taste: Taste) -> bool:
-    """Whether the job is still the first in order for the server, which may still be given one."""
+def is_first(
+    conn: Connection, slot: Slot, job_id: str, now_ms: int, taste: Taste, *, owner: str, under_lease: str
+) -> bool:
+    """Whether the job is still the first in order for the server, which is still `owner`'s and may be given
+    one."""
+    if not leases_store.is_of(conn, under_lease, owner, now_ms):
+        return False
     head = best(conn, slot.server, slot.lanes, now_ms, taste, Passed(set(), set()))
     return head is not None and head.id == job_id
 
@@ -131,22 +153,24 @@ def claim_ready(
     now_ms: int,
     under_lease: str,
     left: Collection[Fence] = (),
-) -> bool:
-    """Claim the job whose prompt was sent. `left` as in `attempts.claim`.
+) -> Late:
+    """Claim the job whose prompt was sent. `left` as in `attempts.claim`. Doing it twice is as once.
 
-    False, and nothing is written, when it is no longer to be had: it was canceled or expired, another server
-    took it, or this one was drained or given to another replica. Its prompt must then be taken off the
-    server. Raises Conflict when the slot is another's.
+    Nothing is written when it is not to be had: it was canceled or expired, another server took it, or this
+    one was drained or given to another replica. Raises Conflict when the slot is another's.
     """
     if not leases_store.holds(conn, under_lease, owner, now_ms):
-        return False
+        return Late.NOT_OURS
+    mine = {"job": attempt.fence.job_id, "prompt": attempt.prompt_id, "owner": owner}
+    if conn.execute(_MINE, mine).first() is not None:
+        return Late.CLAIMED
     if conn.execute(_DRAINED, {"server": attempt.server}).first() is not None:
-        return False
+        return Late.GONE
     taken = conn.execute(
         _TAKE, {"job": attempt.fence.job_id, "before": attempt.fence.attempt - 1}
     ).one_or_none()
     if taken is None:
-        return False
+        return Late.GONE
     job = job_row(taken)
     turns.began(conn, job.lane, job.priority, job.share)
     for fence in left:
@@ -154,7 +178,7 @@ def claim_ready(
     slot = Slot(attempt.server, attempt.slot, ())
     open_attempt(conn, job, slot, attempt.prompt_id, owner, lease_ms, now_ms)
     conn.execute(_USE, {"of_server": attempt.server, "prompt": attempt.prompt_id})
-    return True
+    return Late.CLAIMED
 
 
 def found_ready(conn: Connection, server: str) -> ClaimedAttempt | None:

@@ -1,4 +1,4 @@
-"""The job that a server gets next, and the prompt_id it will be sent under (ADR 14)."""
+"""The job that a server gets next, and the prompt_id it will be sent under (ADR 16)."""
 
 from __future__ import annotations
 
