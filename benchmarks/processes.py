@@ -158,9 +158,11 @@ class Gateway:
         made = await self.operate("accounts.add", name=name, credits=credits)
         return Caller(self.session, self.child.url, made["id"], made["api_key"])
 
-    async def add_server(self, name: str, url: str, lane: str = "image", slots: int = 1) -> None:
+    async def add_server(
+        self, name: str, url: str, lane: str = "image", slots: int = 1, ahead: int = 0
+    ) -> None:
         """Configure a server and wait until it was found up."""
-        await self.operate("servers.add", name=name, url=url, lanes=[lane], slots=slots)
+        await self.operate("servers.add", name=name, url=url, lanes=[lane], slots=slots, ahead=ahead)
         await self.servers_up(1, name)
 
     async def servers_up(self, count: int, name: str = "") -> None:

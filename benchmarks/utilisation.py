@@ -69,10 +69,24 @@ async def measure_utilisation(engine: Engine, size: Size | None = None) -> list[
                         ours.append(await _through(gate, caller, sim, jobs, inputs=inputs))
                     what = f"jobs of {seconds * 1000:.0f} ms{', with an input' if inputs else ''}"
                     figures += _figures(what, engine.name, seconds, own, ours)
+                if engine.postgres is None:
+                    figures += await _one_ahead(gate, caller, sim, name, seconds, jobs)
                 await gate.operate("servers.remove", name=name)
     if engine.postgres is None:
         figures += await _polled_all(size)
     return figures
+
+
+async def _one_ahead(
+    gate: Gateway, caller: Caller, sim: Child, name: str, seconds: float, jobs: int
+) -> list[Figure]:
+    """The same server with `ahead = 1`: in one pair of rounds, rate and median gap."""
+    await gate.add_server(name, sim.url, ahead=1)
+    await _through(gate, caller, sim, 2, inputs=False)
+    own = [await _own_queue(sim, jobs, inputs=False)]
+    ours = [await _through(gate, caller, sim, jobs, inputs=False)]
+    found = _figures(f"jobs of {seconds * 1000:.0f} ms, one ahead", "sqlite", seconds, own, ours)
+    return found[:2]
 
 
 def _figures(what: str, engine: str, seconds: float, own: list[Round], ours: list[Round]) -> list[Figure]:

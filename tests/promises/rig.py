@@ -188,9 +188,10 @@ class Gateway:
     async def operate(self, operation: str, **arguments: Any) -> Json:
         return await perform(self.house.service.ctx, operation, arguments)
 
-    async def add_server(self, name: str, url: str, *lanes: str, slots: int = 1) -> None:
+    async def add_server(self, name: str, url: str, *lanes: str, slots: int = 1, ahead: int = 0) -> None:
         """Configure a server and wait until it was found up."""
-        await self.operate("servers.add", name=name, url=url, lanes=list(lanes), slots=slots)
+        added = {"name": name, "url": url, "lanes": list(lanes), "slots": slots, "ahead": ahead}
+        await self.operate("servers.add", **added)
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(s["up"] for s in await self.servers() if s["name"] == name):
                 await before_the_next_look()

@@ -114,3 +114,8 @@ def test_a_server_is_added_and_changed_by_name(world: World) -> None:
         NOW,
     )
     assert [server.name for server in world.run(accounts.list_servers)] == ["big", "gpu"]
+    assert [server.ahead for server in world.run(accounts.list_servers)] == [0, 0]
+    changed = world.run(accounts.add_server, "gpu", "http://127.0.0.1:9", 2, ("image",), NOW + 2, 1)
+    assert (changed.ahead, changed.slots) == (1, 2)
+    changed = world.run(accounts.add_server, "gpu", "http://127.0.0.1:9", 2, ("image",), NOW + 3)
+    assert changed.ahead == 0, "an option that is left out has its default, as with slots"

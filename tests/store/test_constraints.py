@@ -271,6 +271,15 @@ def test_an_output_is_recorded_whole_and_bytes_with_records_stay(world: World) -
 def test_a_server_has_1_to_64_slots(world: World, slots: int) -> None:
     refused(
         world,
-        f"INSERT INTO servers VALUES ('gpu', 'http://127.0.0.1', {slots}, '[]', 0, NULL)",
+        f"INSERT INTO servers VALUES ('gpu', 'http://127.0.0.1', {slots}, '[]', 0, NULL, 0)",
         "servers_slots_check",
+    )
+
+
+@pytest.mark.parametrize("ahead", [-1, 2])
+def test_a_server_has_at_most_one_prompt_ahead(world: World, ahead: int) -> None:
+    refused(
+        world,
+        f"INSERT INTO servers VALUES ('gpu', 'http://127.0.0.1', 1, '[]', 0, NULL, {ahead})",
+        "servers_ahead_check",
     )

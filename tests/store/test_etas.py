@@ -11,7 +11,7 @@ from comfygate.domain.eta import Quantiles
 from comfygate.domain.eta_error import Judged
 from comfygate.domain.job import Failed, JobError, Succeeded
 from comfygate.domain.run_times import SAMPLES_KEPT, Kind
-from comfygate.store import etas, jobs, run_times
+from comfygate.store import accounts, attempts, etas, jobs, run_times
 from comfygate.store.etas import Told
 from tests.store.world import NOW, World
 
@@ -99,6 +99,20 @@ def test_telling_waits_for_no_claim_and_holds_none_up(pg_world: World) -> None:
         etas.tell_etas(telling, [told(first.id)])
         etas.judge(telling, first.id, NOW)
         assert pg_world.claimed().fence.job_id == first.id
+
+
+def test_where_prompts_wait_on_the_server_a_run_is_measured_from_its_start(world: World) -> None:
+    """Its claim says how long the one before it took."""
+    account_id = world.account()
+    for server, ahead in (("gpu", 0), ("queues", 1)):
+        world.run(accounts.add_server, server, "http://127.0.0.1:8188", 1, ("image",), NOW, ahead)
+        world.submit(account_id, workflow="portrait", shape="small")
+        attempt = world.claimed(server=server)
+        world.run(attempts.mark_started, attempt.fence, NOW + 1000)
+        assert [one.started_at_ms for one in world.run(etas.in_flight)] == [NOW + 1000]
+        world.settle(attempt.fence, Succeeded(), now_ms=NOW + 1500)
+    found = world.run(run_times.measured, "image", ())
+    assert found == {(KIND, "gpu"): [1500], (KIND, "queues"): [500]}
 
 
 def test_the_untold_are_the_open_jobs_of_late_newest_first(world: World) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import itertools
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -101,6 +101,7 @@ class Metrics:
         self._phases: dict[str, tuple[Phase, float]] = {}
         self._began: dict[str, float] = {}
         self._free_since: dict[tuple[str, int], tuple[float, int]] = {}
+        self._watched: Counter[str] = Counter()
         self._census: tuple[Census, frozenset[str]] | None = None
         self._census_at = float("-inf")
         self._taking: asyncio.Task[tuple[Census, frozenset[str]]] | None = None
@@ -149,20 +150,36 @@ class Metrics:
     def _reached(self, attempt: ClaimedAttempt, phase: Phase | None) -> None:
         """The attempt leaves the phase it was in; None: it is driven no more."""
         now, key = self._now(), attempt.prompt_id
-        slot = (attempt.server, attempt.slot)
+        slot = self._slot(attempt)
         before = self._phases.pop(key, None)
         if before is not None:
             lane = self.meters.lane(attempt.lane)
             self.meters.phase.labels(lane, before[0].value).observe(now - before[1])
         if phase is Phase.WATCH and not attempt.adopted:
-            self._close_gap(attempt, self._free_since.pop(slot, None), now)
+            since = self._free_since.pop(slot, None)
+            if not self._is_extra(attempt):
+                self._close_gap(attempt, since, now)
         if before is not None and before[0] is Phase.WATCH:
+            self._watched[attempt.server] -= 1
             self._free_since[slot] = (now, self._ctx.now_ms())
             began = self._began.pop(key, None)
             if began is not None and phase is Phase.COLLECT:
                 self.meters.run.labels(self.meters.lane(attempt.lane)).observe(now - began)
         if phase is not None:
             self._phases[key] = (phase, now)
+            self._watched[attempt.server] += phase is Phase.WATCH
+
+    def _slot(self, attempt: ClaimedAttempt) -> tuple[str, int]:
+        """Where a prompt may wait behind the running one, it runs in the other's slot."""
+        status = self._ctx.fleet.status.get(attempt.server)
+        return attempt.server, 0 if status is not None and status.ahead else attempt.slot
+
+    def _is_extra(self, attempt: ClaimedAttempt) -> bool:
+        """Whether the prompt waits behind others of ours: the server was not idle before it."""
+        status = self._ctx.fleet.status.get(attempt.server)
+        if status is None or not status.ahead:
+            return False
+        return self._watched[attempt.server] >= status.slots
 
     def _close_gap(self, attempt: ClaimedAttempt, since: tuple[float, int] | None, now: float) -> None:
         """A slot's prompt ended, and this one was taken. Only while work waited is it a gap."""

@@ -34,11 +34,14 @@ def servers_add(
     url: Annotated[str, typer.Argument(metavar="URL", help="Address of ComfyUI, with any path prefix.")],
     lanes: Annotated[str, typer.Option(metavar="LANE,…", help="The lanes whose jobs it takes.")],
     slots: Annotated[int, typer.Option(help="Jobs of ours it runs at once.")] = 1,
+    ahead: Annotated[
+        int, typer.Option(help="1: one more job of ours may wait in ComfyUI; a VIP then waits for one more.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Add a ComfyUI server, or change the one of this name. A running service takes it up at once."""
     wanted = [lane.strip() for lane in lanes.split(",") if lane.strip()]
-    answer = ask(ctx, "servers.add", name=name, url=url, lanes=wanted, slots=slots)
+    answer = ask(ctx, "servers.add", name=name, url=url, lanes=wanted, slots=slots, ahead=ahead)
     if as_json:
         print_json(answer)
     else:
@@ -57,11 +60,11 @@ def servers_list(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     table(
         "Servers",
-        ("name", "url", "lanes", "slots", "state", "running", "version", "last error"),
+        ("name", "url", "lanes", "slots", "ahead", "state", "running", "version", "last error"),
         [
             (
-                s["name"], s["url"], ",".join(s["lanes"]), s["slots"], s["state"], s["running"], s["version"],
-                s["last_error"],
+                s["name"], s["url"], ",".join(s["lanes"]), s["slots"], s["ahead"], s["state"], s["running"],
+                s["version"], s["last_error"],
             )
             for s in answer["servers"]
         ],

@@ -174,6 +174,11 @@ def _quarantined(health: Health, reason: str, now_ms: int, limits: HealthLimits)
     )
 
 
+def may_queue_ahead(health: Health) -> bool:
+    """Whether a job may wait on the server behind those that run: only where nothing is held against it."""
+    return health.answers and health.state is ServerState.UP
+
+
 def slots_open(health: Health, slots: int, running: int, behind: int = 0) -> int:
     """How many more jobs the server may take now, given how many of ours run there, and how many have left it
     and are not judged yet: a trial is one job at a time, to its end."""

@@ -39,6 +39,7 @@ class ServerFacts:
     reason: str = ""
     slots: int = 1
     running: int = 0
+    ahead: int = 0
     drained_at_ms: int | None = None
     quarantined_until_at_ms: int | None = None
     pair_until_at_ms: int | None = None
@@ -171,7 +172,10 @@ def _server(server: ServerFacts) -> str:
         parts.append(f"it {server.unfit}, which this job needs")
     if server.excluded:
         parts.append("an earlier attempt of this job says not to try it there again")
-    busy = f"{server.running} of {_count(server.slots, server.slots, 'slot')} taken"
+    taken = min(server.running, server.slots) if server.ahead else server.running
+    busy = f"{taken} of {_count(server.slots, server.slots, 'slot')} taken"
+    if server.running > taken:
+        busy += f", {server.running - taken} more there"
     return f"server {server.name}: {'; '.join([*parts, busy])}"
 
 

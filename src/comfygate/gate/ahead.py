@@ -242,7 +242,8 @@ class Ahead:
 
     async def _written_down(self) -> Ready | None:
         ctx, server = self._ctx, self._server
-        if server.slots > 1 or ctx.fleet.sole.isdisjoint(server.lanes):
+        # With a prompt waiting on the server there is no moment to be ready for.
+        if server.slots > 1 or server.ahead or ctx.fleet.sole.isdisjoint(server.lanes):
             return None
         self._written = prompt_id = ctx.new_id()
         ctx.bells.attend(self._topics, self.heard)

@@ -12,7 +12,7 @@ from comfygate.domain.errors import Conflict
 from comfygate.domain.fit import lacks
 from comfygate.domain.job import Fence
 from comfygate.gate.condition import Condition
-from comfygate.gate.context import OUTBOX, Context, lease_name
+from comfygate.gate.context import OUTBOX, Context, ServerStatus, lease_name
 from comfygate.gate.driving import Driving
 from comfygate.gate.happenings import Claimed
 from comfygate.gate.patience import surely_run
@@ -47,12 +47,15 @@ class Claiming:
         left, self._taste.left = self._taste.left, False
         return left
 
-    async def first_in_order(self) -> ClaimedAttempt | None:
-        """Claim the first job in order for an open slot; None when there is no job or no slot."""
-        ctx, driving = self._ctx, self._driving
+    async def first_in_order(self, extra: int = 0) -> ClaimedAttempt | None:
+        """Claim the first job in order for an open slot or one of `extra` places more; None when there is no
+        job or no place."""
+        ctx, driving, server = self._ctx, self._driving, self._server
         while True:
-            free = min(set(range(self._server.slots)) - driving.held - self._elsewhere, default=None)
-            if free is None:
+            taken = driving.held | self._elsewhere
+            # The place more is not always the last one: what was in it may be what runs now.
+            free = min(set(range(server.slots + server.ahead)) - taken, default=None)
+            if free is None or len(taken) >= server.slots + extra:
                 self._elsewhere = set()
                 return None
             left, asked_at = driving.left, asyncio.get_running_loop().time()
@@ -107,22 +110,26 @@ class Claiming:
         self._ctx.bells.ring(OUTBOX)
         self._ctx.happened(Claimed(attempt, asyncio.get_running_loop().time() - asked_at))
 
-    def taste(self) -> Taste:
-        """What this server can run and has warm, and what others beside it have."""
-        rules, mine = self._ctx.rules, self._condition.status
-        classes = self._ctx.fleet.classes.get(self._server.name)
-        others = [
+    @property
+    def others_free(self) -> list[ServerStatus]:
+        """Servers of this process that have a lane with this one in common and could begin a job now."""
+        return [
             status
             for name, status in self._ctx.fleet.status.items()
             if name != self._server.name and status.free and set(status.lanes) & set(self._server.lanes)
         ]
+
+    def taste(self) -> Taste:
+        """What this server can run and has warm, and what others beside it have."""
+        rules, mine = self._ctx.rules, self._condition.status
+        classes = self._ctx.fleet.classes.get(self._server.name)
         self._taste = Taste(
             judge=None if classes is None else partial(lacks, classes, rules.limits.graph_nodes_max),
             good=self._good,
             warm=mine.warm,
             window=rules.warm_window,
             overtakes_max=rules.warm_overtakes_max,
-            leave_to_others=frozenset(status.warm for status in others if status.warm),
+            leave_to_others=frozenset(status.warm for status in self.others_free if status.warm),
             leave_ms=int(rules.warm_wait_seconds * 1000),
             limits=rules.overtakes_max,
         )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from comfygate.domain.errors import StoreTrouble
-from comfygate.domain.health import Evidence, Health, ServerState, after, slots_open
+from comfygate.domain.health import Evidence, Health, ServerState, after, may_queue_ahead, slots_open
 from comfygate.gate.context import HEALTH, Context, ServerStatus
 from comfygate.store import server_health as health_store
 from comfygate.store.rows import ServerRow
@@ -25,7 +25,9 @@ class Condition:
         self._health = Health()
         self._kept: Health | None = None
         self._log = log.bind(server=server.name)
-        self.status = ServerStatus(lanes=server.lanes, slots=server.slots, last_error=self._health.reason)
+        self.status = ServerStatus(
+            lanes=server.lanes, slots=server.slots, ahead=server.ahead, last_error=self._health.reason
+        )
         ctx.fleet.status[server.name] = self.status
 
     async def load(self) -> None:
@@ -48,6 +50,11 @@ class Condition:
         """How many more jobs the server may be given, while so many run there and so many that left are not
         judged yet."""
         return slots_open(self._health, self._server.slots, running, behind)
+
+    @property
+    def may_queue_ahead(self) -> bool:
+        """Whether a job may wait on the server behind those that run."""
+        return may_queue_ahead(self._health)
 
     def see(self, evidence: Evidence) -> bool:
         """Take evidence in; whether the state changed."""

@@ -151,8 +151,10 @@ class ServerStatus:
     version: str = ""
     last_error: str = ""
     running: int = 0
+    """Slots that a prompt of ours is in; one that waits behind them is not counted."""
     lanes: tuple[str, ...] = ()
     slots: int = 1
+    ahead: int = 0
     warm: str = ""
     """The models that its last job named, as far as this process gave it that job."""
     foreign: int | None = None

@@ -136,6 +136,7 @@ class Dispatcher:
             url=server.url,
             lanes=server.lanes,
             slots=server.slots,
+            ahead=server.ahead,
         )
 
 

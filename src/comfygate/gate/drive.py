@@ -45,6 +45,7 @@ from comfygate.gate import verdict
 from comfygate.gate.begin import begin, resume
 from comfygate.gate.collect import collect
 from comfygate.gate.context import OUTBOX, Context
+from comfygate.gate.driving import Stands
 from comfygate.gate.happenings import Began, Phase, Reached, Released
 from comfygate.gate.live import ProgressEvent
 from comfygate.gate.patience import surely_run
@@ -71,6 +72,7 @@ async def drive(
     trouble: Callable[[str], None],
     stuck: Callable[[str], None],
     left: Callable[[], None] = lambda: None,
+    stands: Callable[[Stands], None] = lambda _: None,
     brought: Mapping[str, str] | None = None,
     staged: Staged | None = None,
     claim: Callable[[], Awaitable[bool]] | None = None,
@@ -79,8 +81,8 @@ async def drive(
 
     `trouble` hears, before the job is settled, that the server could not be reached to take it; `stuck`, that
     a prompt cannot be got off it; `left`, that a prompt ended well and the server may get the next while its
-    outputs are fetched. `staged` and `claim` are given with an attempt that was made ready ahead. Gives the
-    outcome; None when the attempt was not ours, or no longer.
+    outputs are fetched; `stands`, how it stands with the server. `staged` and `claim` are given with
+    an attempt that was made ready ahead. Gives the outcome; None when the attempt was not ours, or no longer.
     """
     job_id = attempt.fence.job_id
     # A fresh one for each attempt: an earlier one of the job may still be ending.
@@ -101,6 +103,7 @@ async def drive(
         brought=brought or {},
         staged=staged,
         claim=claim,
+        stands=stands,
     )
     try:
         outcome = await _outcome(run)
@@ -166,6 +169,7 @@ async def _unmarked(run: Run) -> None:
 async def _followed(run: Run, feed: Feed, stack: AsyncExitStack) -> Outcome:
     """Follow the prompt to its end, unless it hangs before."""
     run.sign_of_life()
+    run.stands(Stands.SENT)
     run.ctx.happened(Reached(run.attempt, Phase.WATCH))
     following = asyncio.create_task(_follow(run, feed))
     stack.push_async_callback(_ended, following)
@@ -194,6 +198,7 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
             match event:
                 case Finished(record=record):
                     run.is_running = False
+                    run.stands(Stands.ENDED)
                     if record.status == "success":
                         run.left()
                     await previews.aclose()
@@ -217,6 +222,7 @@ def _pass_on(run: Run, event: Started | NodeProgress | PreviewImage | NodeOutput
     match event:
         case Started():
             run.is_running = True
+            run.stands(Stands.RUNS)
             # Beside what follows: a short job is over before this is written.
             run.marking = asyncio.create_task(_mark_started(run))
         case NodeProgress():

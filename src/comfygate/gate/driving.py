@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from comfygate.domain.job import Fence, Outcome
 from comfygate.store.rows import ClaimedAttempt
@@ -12,6 +13,15 @@ from comfygate.store.rows import ClaimedAttempt
 BEHIND_MAX = 8
 """Attempts of one server whose outputs are still being fetched or judged: with so many nothing more is begun,
 or a slow storage would pile up results without end."""
+
+
+class Stands(Enum):
+    """How a prompt stands with its server, as far as that was seen."""
+
+    SENT = "sent"
+    RUNS = "runs"
+    ENDED = "ended"
+
 
 Task = asyncio.Task[Outcome | None]
 
@@ -24,6 +34,7 @@ class Driving:
     _attempts: dict[str, ClaimedAttempt] = field(default_factory=dict)
     _off: set[str] = field(default_factory=set)
     _unwritten: set[str] = field(default_factory=set)
+    _stands: dict[str, Stands] = field(default_factory=dict)
 
     def begin(self, attempt: ClaimedAttempt, task: Task) -> None:
         """`task` drives `attempt` from now on."""
@@ -47,10 +58,22 @@ class Driving:
         if self.tasks.get(prompt_id) is not task:
             return
         del self.tasks[prompt_id]
+        self._stands.pop(prompt_id, None)
         if over:
             del self._attempts[prompt_id]
             self._off.discard(prompt_id)
             self._unwritten.discard(prompt_id)
+
+    def stand(self, attempt: ClaimedAttempt, how: Stands) -> None:
+        """The attempt's prompt was seen to stand so."""
+        if attempt.prompt_id in self.tasks:
+            self._stands[attempt.prompt_id] = how
+
+    @property
+    def in_full_swing(self) -> bool:
+        """Whether all prompts that hold a slot are surely on the server, and one of them runs."""
+        stand = [self._stands.get(prompt) for prompt in self.tasks if prompt not in self._off]
+        return Stands.RUNS in stand and set(stand) <= {Stands.SENT, Stands.RUNS}
 
     def claimed(self, attempt: ClaimedAttempt) -> None:
         """What was made ready ahead is written down as an attempt now."""

@@ -8,8 +8,9 @@ a loop does it, at most ROUND_MAX jobs a round, in any replica.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -28,7 +29,7 @@ from comfygate.store import etas, run_times
 from comfygate.store import jobs as jobs_store
 from comfygate.store import lanes as lanes_store
 from comfygate.store.engine import Connection
-from comfygate.store.etas import InLine, Told
+from comfygate.store.etas import InFlight, InLine, Told
 from comfygate.store.rows import JobRow
 
 ROUND_MAX = 4
@@ -144,7 +145,8 @@ class _Look:
         self._paused = {
             lane.name for lane in lanes_store.list_lanes(conn).values() if lane.paused_at_ms is not None
         }
-        self._flying = etas.in_flight(conn)
+        ahead = {view.row.name for view in views if view.row.ahead}
+        self._flying, self._behind = self._sorted(etas.in_flight(conn), ahead)
         self._came = etas.came_lately(conn)
         self._apart = etas.pairs_apart(conn, self._now_ms)
         self._lines: dict[str, list[InLine]] = {}
@@ -168,11 +170,37 @@ class _Look:
         return Eta(starts, ends, found.ends)
 
     def _running(self, job: JobRow, rng: Random) -> Estimate | None:
-        mine = next((one for one in self._flying if one.job_id == job.id), None)
-        if mine is None:
-            return None
-        busy_ms = max(self._now_ms - mine.claimed_at_ms, 0)
-        return estimate_running(Taken(mine.server, mine.kind, busy_ms), self._run_times([job.lane]), rng)
+        for one in self._behind:
+            if one.job_id == job.id:
+                scene = Scene(self._slots, self._taken(), (), Waiting(one.kind, frozenset({one.server})))
+                return estimate(scene, self._run_times([job.lane]), rng)
+        for one in self._flying:
+            if one.job_id == job.id:
+                return estimate_running(self._as_taken(one), self._run_times([job.lane]), rng)
+        return None
+
+    def _sorted(self, open_now: list[InFlight], ahead: set[str]) -> tuple[list[InFlight], list[InFlight]]:
+        """What keeps slots busy, and what waits for one on these servers, which take a prompt ahead."""
+        begun = Counter(one.server for one in open_now if one.started_at_ms is not None)
+        behind = [
+            one
+            for one in open_now
+            if one.server in ahead
+            and one.started_at_ms is None
+            and begun[one.server] >= self._slots[one.server]
+        ]
+        flying = [
+            replace(one, claimed_at_ms=one.started_at_ms or one.claimed_at_ms) if one.server in ahead else one
+            for one in open_now
+            if one not in behind
+        ]
+        return flying, behind
+
+    def _as_taken(self, one: InFlight) -> Taken:
+        return Taken(one.server, one.kind, max(self._now_ms - one.claimed_at_ms, 0))
+
+    def _taken(self) -> list[Taken]:
+        return [self._as_taken(one) for one in self._flying]
 
     def _queued(self, job: JobRow, rng: Random) -> Estimate | None:
         if job.lane in self._paused:
@@ -198,10 +226,12 @@ class _Look:
         since = max(min((one.created_at_ms for one in self._came), default=0), self._now_ms - WATCHED_MS_MAX)
         scene = Scene(
             slots=self._slots,
-            taken=[
-                Taken(one.server, one.kind, max(self._now_ms - one.claimed_at_ms, 0)) for one in self._flying
+            taken=self._taken(),
+            # What waits on a server goes before all that is in line, and nowhere else.
+            ahead=[
+                *(Waiting(one.kind, frozenset({one.server})) for one in self._behind),
+                *(self._waiting(one.kind) for one in ahead),
             ],
-            ahead=[self._waiting(one.kind) for one in ahead],
             job=Waiting(etas.kind_of(job), able),
             unread=unread,
             overtaking=[
@@ -238,12 +268,12 @@ class _Look:
 
     def _run_times(self, lanes: list[str]) -> RunTimes:
         """What was measured in these lanes, and in those whose jobs keep the slots busy."""
-        busy = {one.kind.lane for one in self._flying}
+        busy = {one.kind.lane for one in (*self._flying, *self._behind)}
         wanted = sorted({*lanes, *busy})
         key = ",".join(wanted)
         if key not in self._times:
             kinds = {one.kind for line in (self._came, *self._lines.values()) for one in line}
-            kinds |= {one.kind for one in self._flying}
+            kinds |= {one.kind for one in (*self._flying, *self._behind)}
             workflows = self._wanted | {kind.workflow for kind in kinds}
             found: dict[tuple[Kind, str], list[int]] = {}
             for lane in wanted:

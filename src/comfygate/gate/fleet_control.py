@@ -46,6 +46,7 @@ class ServerView:
             "url": self.row.url,
             "lanes": list(self.row.lanes),
             "slots": self.row.slots,
+            "ahead": self.row.ahead,
             "state": self.state,
             "running": self.running,
             "version": self.version,

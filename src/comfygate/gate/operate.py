@@ -46,7 +46,7 @@ from comfygate.store import ledger
 from comfygate.store import screening as screening_store
 from comfygate.store import servers as servers_store
 from comfygate.store.engine import Connection
-from comfygate.store.rows import AccountRow, EntryRow
+from comfygate.store.rows import AccountRow, EntryRow, ServerRow
 
 SERVER_NAME_SHAPE = re.compile(r"[a-z][a-z0-9_.-]{0,62}")
 SLOTS_MAX = 64
@@ -132,8 +132,13 @@ def audit_json(found: ledger.Audit) -> Json:
     }
 
 
-async def servers_add(ctx: Context, name: str, url: str, lanes: list[str], slots: int = 1) -> Json:
-    """Configure a server, or change the one of this name. A running service takes it up at once."""
+async def servers_add(
+    ctx: Context, name: str, url: str, lanes: list[str], slots: int = 1, ahead: int = 0
+) -> Json:
+    """Configure a server, or change the one of this name. A running service takes it up at once.
+
+    `ahead`: how many prompts of ours may wait there behind those that run, 0 or 1. Raises InvalidRequest.
+    """
     if SERVER_NAME_SHAPE.fullmatch(name) is None:
         raise InvalidRequest(
             f"name is {name!r}: a lower-case letter, then up to 62 of a-z 0-9 _ . -",
@@ -158,16 +163,20 @@ async def servers_add(ctx: Context, name: str, url: str, lanes: list[str], slots
         raise InvalidRequest(
             f"slots is {slots}: it must be from 1 to {SLOTS_MAX}", details={"field": "slots"}
         )
-    await ctx.store.run(_add_server, name, address.url, slots, tuple(dict.fromkeys(lanes)), ctx.now_ms())
+    if ahead not in {0, 1}:
+        raise InvalidRequest(
+            f"ahead is {ahead}: it must be 0, or 1: one more job of ours waits in ComfyUI",
+            details={"field": "ahead"},
+        )
+    row = ServerRow(name, address.url, slots, tuple(dict.fromkeys(lanes)), ctx.now_ms(), ahead=int(ahead))
+    await ctx.store.run(_add_server, row)
     ctx.bells.ring(SERVERS)
     return await server_shown(ctx, name)
 
 
-def _add_server(
-    conn: Connection, name: str, url: str, slots: int, lanes: tuple[str, ...], now_ms: int
-) -> None:
-    accounts_store.add_server(conn, name, url, slots, lanes, now_ms)
-    servers_store.take_back(conn, lease_name(name))
+def _add_server(conn: Connection, row: ServerRow) -> None:
+    accounts_store.add_server(conn, row.name, row.url, row.slots, row.lanes, row.created_at_ms, row.ahead)
+    servers_store.take_back(conn, lease_name(row.name))
 
 
 async def jobs_list(

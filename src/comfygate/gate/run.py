@@ -14,6 +14,7 @@ from comfygate.comfy.channel import Channel
 from comfygate.comfy.client import ComfyClient
 from comfygate.domain.graph import Graph, parse_graph
 from comfygate.gate.context import Context
+from comfygate.gate.driving import Stands
 from comfygate.gate.stage import Staged
 from comfygate.store.rows import ClaimedAttempt, NewOutput, Screening
 
@@ -82,6 +83,8 @@ class Run:
     """Of an attempt that was made ready ahead: claims its job; false if that is gone, NoLongerOurs if the
     server is another's. None: it is claimed."""
     claiming: asyncio.Task[bool] | None = None
+    stands: Callable[[Stands], None] = lambda _: None
+    """Told how the prompt stands with the server, as it is seen."""
     in_doubt: bool = False
     """Whether a prompt may be on the server although no answer said so."""
     sent_as: str | None = None

@@ -25,7 +25,8 @@ from comfygate.gate.clearing import Clearing
 from comfygate.gate.condition import Condition
 from comfygate.gate.context import Context, heard, lane_bell, lease_name
 from comfygate.gate.drive import drive
-from comfygate.gate.driving import BEHIND_MAX, Driving
+from comfygate.gate.driving import BEHIND_MAX, Driving, Stands
+from comfygate.gate.extra import Extra
 from comfygate.gate.probing import DOWN_PROBE_SECONDS, Prober
 from comfygate.gate.run import Link, NoLongerOurs
 from comfygate.store import attempts as attempts_store
@@ -40,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 class ServerLoop:
-    """Keeps one server busy with the jobs of its lanes, never more at a time than its slots."""
+    """Keeps one server busy with the jobs of its lanes, never more at a time than its slots and `ahead`."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class ServerLoop:
         self._driving = Driving()
         self._condition = Condition(ctx, server)
         self._claiming = Claiming(ctx, server, self._condition, self._driving)
+        self._extra = Extra(server, link.client, self._condition, self._driving, self._claiming)
         self._clearing = Clearing(ctx, server.name, link)
         self._ahead = Ahead(ctx, server, link.client, self._claiming.taste, self._bell.set)
         self._inherited = tuple(inherited)
@@ -176,6 +178,7 @@ class ServerLoop:
             if await self._recalled():
                 while self._may_claim() and await self._cleared() and await self._begin_one():
                     pass
+                await self._begin_extra()
             await self._seat.looked()
 
     async def _worth_a_look(self) -> bool:
@@ -278,6 +281,20 @@ class ServerLoop:
             self._start(attempt)
         return attempt is not None
 
+    async def _begin_extra(self) -> None:
+        """Let the first job in order wait on the server behind what runs there, where that is wanted."""
+        if self._stopping or not self._extra.is_open or not await self._cleared():
+            return
+        # An upload that is under way for it is broken off: the attempt brings what it needs.
+        await self._ahead.take()
+        try:
+            attempt = await self._extra.claimed()
+        except ComfyError as error:
+            self._trouble(str(error))
+            return
+        if attempt is not None:
+            self._start(attempt)
+
     async def _claim_ready(self, attempt: ClaimedAttempt, left: Collection[Fence]) -> bool:
         came = await self._claiming.of_ready(attempt, left)
         # The next one can be made ready now.
@@ -291,9 +308,9 @@ class ServerLoop:
     def _start(self, attempt: ClaimedAttempt, prepared: Prepared | None = None) -> None:
         task = asyncio.create_task(self._drive(attempt, prepared), name=f"attempt {attempt.fence.job_id}")
         self._driving.begin(attempt, task)
-        status = self._condition.status
-        status.running = len(self._driving.held)
+        self._count()
         if not attempt.adopted:
+            status = self._condition.status
             status.warm = attempt.models or status.warm
         task.add_done_callback(lambda done: self._finished(attempt, done))
 
@@ -312,15 +329,24 @@ class ServerLoop:
             trouble=self._trouble,
             stuck=lambda reason: self._see(Stuck(reason)),
             left=lambda: self._left(attempt),
+            stands=partial(self._stands, attempt),
             brought=prepared.brought if prepared else self._ahead.inputs_of(attempt.fence.job_id),
             staged=prepared.staged if prepared else None,
             claim=partial(self._claim_ready, attempt, left) if prepared else None,
         )
 
+    def _count(self) -> None:
+        self._condition.status.running = min(len(self._driving.held), self.server.slots)
+
+    def _stands(self, attempt: ClaimedAttempt, how: Stands) -> None:
+        self._driving.stand(attempt, how)
+        if how is Stands.RUNS and self.server.ahead:
+            self._bell.set()
+
     def _left(self, attempt: ClaimedAttempt) -> None:
         """The prompt ended well: the server may get the next one while what this one made is fetched."""
         if self._driving.leave(attempt):
-            self._condition.status.running = len(self._driving.held)
+            self._count()
             self._go_on()
             self._bell.set()
 
@@ -339,7 +365,7 @@ class ServerLoop:
 
     def _finished(self, attempt: ClaimedAttempt, done: asyncio.Task[Outcome | None]) -> None:
         self._driving.end(attempt, done, over=not done.cancelled())
-        self._condition.status.running = len(self._driving.held)
+        self._count()
         if done.cancelled():
             return
         self._bell.set()

@@ -153,6 +153,7 @@ def _facts(conn: Connection, ctx: Context, job: JobRow) -> QueuedFacts:
                 reason=_one_line(view.reason),
                 slots=view.row.slots,
                 running=view.running,
+                ahead=view.row.ahead,
                 drained_at_ms=view.row.drained_at_ms,
                 quarantined_until_at_ms=view.quarantined_until_at_ms,
                 pair_until_at_ms=pair_until,

@@ -114,10 +114,11 @@ def accounts_of_keys(conn: Connection, digests: Collection[str]) -> dict[str, Ac
 
 
 def add_server(
-    conn: Connection, name: str, url: str, slots: int, lanes: tuple[str, ...], now_ms: int
+    conn: Connection, name: str, url: str, slots: int, lanes: tuple[str, ...], now_ms: int, ahead: int = 0
 ) -> ServerRow:
-    """Record a server, or change the one of this name."""
-    values = {"url": url, "slots": slots, "lanes": json.dumps(list(lanes))}
+    """Record a server, or change the one of this name. `ahead`: how many prompts of ours may wait there
+    behind those that run, 0 or 1."""
+    values = {"url": url, "slots": slots, "ahead": ahead, "lanes": json.dumps(list(lanes))}
     changed = conn.execute(update(servers).where(servers.c.name == name).values(values))
     if changed.rowcount == 0:
         conn.execute(insert(servers).values(name=name, created_at_ms=now_ms, **values))
@@ -128,7 +129,13 @@ def list_servers(conn: Connection) -> list[ServerRow]:
     """All servers, by name."""
     return [
         ServerRow(
-            row.name, row.url, row.slots, tuple(json.loads(row.lanes)), row.created_at_ms, row.drained_at_ms
+            row.name,
+            row.url,
+            row.slots,
+            tuple(json.loads(row.lanes)),
+            row.created_at_ms,
+            row.drained_at_ms,
+            row.ahead,
         )
         for row in conn.execute(select(servers).order_by(servers.c.name))
     ]

@@ -68,6 +68,7 @@ class InFlight:
     kind: Kind
     server: str
     claimed_at_ms: int
+    started_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +134,22 @@ def in_flight(conn: Connection) -> list[InFlight]:
     """What keeps slots busy, on every server."""
     query = (
         select(
-            jobs.c.id, jobs.c.lane, jobs.c.workflow, jobs.c.shape, attempts.c.server, attempts.c.claimed_at_ms
+            jobs.c.id,
+            jobs.c.lane,
+            jobs.c.workflow,
+            jobs.c.shape,
+            attempts.c.server,
+            attempts.c.claimed_at_ms,
+            attempts.c.started_at_ms,
         )
         .join(attempts, attempts.c.job_id == jobs.c.id)
         .where(attempts.c.ended_at_ms.is_(None))
         .order_by(attempts.c.server, attempts.c.slot)
     )
     return [
-        InFlight(row.id, Kind(row.lane, row.workflow, row.shape), row.server, row.claimed_at_ms)
+        InFlight(
+            row.id, Kind(row.lane, row.workflow, row.shape), row.server, row.claimed_at_ms, row.started_at_ms
+        )
         for row in conn.execute(query)
     ]
 

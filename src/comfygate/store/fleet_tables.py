@@ -17,7 +17,10 @@ servers = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     # Since when the operator lets it take no new job; NULL: it works.
     Column("drained_at_ms", BigInteger),
+    # How many prompts of ours may wait on the server behind those that run there.
+    Column("ahead", Integer, nullable=False, server_default="0"),
     CheckConstraint("slots BETWEEN 1 AND 64", name="slots"),
+    CheckConstraint("ahead IN (0, 1)", name="ahead"),
 )
 
 # What the replica that owns a server last found out about it; all of it survives that replica.

@@ -34,6 +34,8 @@ class ServerRow:
     lanes: tuple[str, ...]
     created_at_ms: int
     drained_at_ms: int | None = field(default=None, compare=False)
+    ahead: int = 0
+    """How many prompts of ours may wait there behind those that run: 0 or 1."""
 
 
 @dataclass(frozen=True, slots=True)

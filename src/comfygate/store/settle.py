@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import Any
 
 from sqlalchemy import Connection, Row, Update, bindparam, select, update
 
@@ -33,7 +34,7 @@ from comfygate.store.outbox import tell
 from comfygate.store.rows import JobRow, NewOutput, Screening
 from comfygate.store.run_times import learn_run, learn_sample
 from comfygate.store.screening import record_screening
-from comfygate.store.tables import attempts, jobs
+from comfygate.store.tables import attempts, jobs, servers
 
 _NO_MORE = Decision(again=False, elsewhere=False)
 
@@ -52,7 +53,11 @@ _THIS_ONE = (
     attempts.c.number == bindparam("of_number"),
     attempts.c.ended_at_ms.is_(None),
 )
-_MINE = select(attempts).where(*_THIS_ONE)
+_MINE = (
+    select(attempts, servers.c.ahead)
+    .outerjoin(servers, servers.c.name == attempts.c.server)
+    .where(*_THIS_ONE)
+)
 _ENDED = (
     update(attempts)
     .where(*_THIS_ONE)
@@ -135,7 +140,7 @@ def settle(
         for position, output in enumerate(outputs):
             record_output(conn, job, output, position, now_ms, expires_at_ms)
         learn_run(conn, job.workflow, now_ms - (mine.started_at_ms or mine.claimed_at_ms), now_ms)
-        learn_sample(conn, etas.kind_of(job), mine.server, now_ms - mine.claimed_at_ms, now_ms)
+        learn_sample(conn, etas.kind_of(job), mine.server, now_ms - _busy_since(mine), now_ms)
         etas.judge(conn, job.id, now_ms)
     tell(
         conn,
@@ -145,6 +150,12 @@ def settle(
         now_ms,
     )
     return Settled.DONE
+
+
+def _busy_since(mine: Row[Any]) -> int:
+    """Since when the attempt kept its slot busy: where prompts wait for one another, not since its claim."""
+    began: int | None = mine.started_at_ms if mine.ahead else None
+    return began or int(mine.claimed_at_ms)
 
 
 def _decided(
