@@ -35,8 +35,16 @@ MUTANTS = (
     Mutant(
         "an attempt is settled by its own number only",
         (
-            ("store/settle.py", "            jobs.c.attempt == fence.attempt,\n", ""),
-            ("store/settle.py", "            attempts.c.number == fence.attempt,\n", ""),
+            (
+                "store/settle.py",
+                'jobs.c.attempt == bindparam("of_number")',
+                'jobs.c.attempt >= bindparam("of_number")',
+            ),
+            (
+                "store/settle.py",
+                'attempts.c.number == bindparam("of_number")',
+                'attempts.c.number >= bindparam("of_number")',
+            ),
         ),
         ("tests/store/test_settle.py",),
         seeds="4-59",

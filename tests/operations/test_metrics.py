@@ -92,7 +92,7 @@ async def test_followers_strangers_and_unknown_routes(
             await until(place, "comfygate_sse_followers", 1)
         await ann.http.get("/secret-words-of-a-caller")
         assert (await ann.http.get("/metrics")).status_code == 404, "without a key the public gets none"
-        await ann.http.request("BREW", "/api/v2/jobs")
+        await ann.http.request("PROPFIND", "/api/v2/jobs")
         found = await until(place, "comfygate_sse_followers", 0)
         sim.release()
         await ann.ended(job["id"])

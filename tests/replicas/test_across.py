@@ -39,7 +39,7 @@ class Pair:
 @pytest.fixture(autouse=True)
 def no_safety_nets(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not heard of is not found by polling within a test's patience."""
-    monkeypatch.setattr("comfygate.gate.embedded.LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr("comfygate.gate.following.LOOK_SECONDS", 3600.0)
     monkeypatch.setattr("comfygate.gate.positions.POLL_SECONDS", 3600.0)
     monkeypatch.setattr("comfygate.gate.relay.POLL_SECONDS", 3600.0)
 

@@ -210,6 +210,7 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
                         run.give_up()
                         return Lost(f"the server stayed out of reach for {since:.0f} s")
                 case OffServer():
+                    _collects(run)
                     run.left()
                     await asyncio.sleep(AFTER_YOU_SECONDS)
                 case _:
@@ -251,16 +252,23 @@ def _progress(event: NodeProgress) -> ProgressEvent:
 
 
 async def _mark_started(run: Run) -> None:
-    await run.claimed()
     run.ctx.happened(Began(run.attempt))
+    await run.claimed()
     if await surely_run(run.ctx, attempts_store.mark_started, run.attempt.fence, run.ctx.now_ms()):
         run.ctx.bells.ring(OUTBOX)
         run.log.info("attempt.started")
 
 
+def _collects(run: Run) -> None:
+    """The prompt is off its server, or its record is there."""
+    if not run.collects:
+        run.collects = True
+        run.ctx.happened(Reached(run.attempt, Phase.COLLECT))
+
+
 async def _conclude(run: Run, record: HistoryRecord) -> Outcome:
     """Judge a finished prompt and, when it succeeded, fetch its outputs."""
-    run.ctx.happened(Reached(run.attempt, Phase.COLLECT))
+    _collects(run)
     if run.dropped:
         return verdict.dropped_outputs(run.dropped)
     if record.status == "interrupted" and run.cancel.is_set():

@@ -63,6 +63,8 @@ class Run:
     """Told, once or not at all, that the prompt has left the server and what it made is being fetched."""
     log: structlog.typing.FilteringBoundLogger
     dropped: Mapping[str, Any] = field(default_factory=dict)
+    collects: bool = False
+    """Whether it has come to its outputs."""
     kept: list[NewOutput] = field(default_factory=list)
     screening: Screening | None = None
     """What its outputs screened as, once they were."""
