@@ -103,10 +103,11 @@ class Traces:
         self.spans.add("submit", trace_id, span_id, None, (began_ns, now_ns), attributes, links=links)
 
     def _claimed(self, attempt: ClaimedAttempt, began_ns: int, now_ns: int) -> None:
-        self._open[attempt.prompt_id] = _Open(attempt, began_ns)
+        # What was made ready ahead has been sent by now.
+        opened = self._open.setdefault(attempt.prompt_id, _Open(attempt, began_ns))
         job_id = attempt.fence.job_id
         if attempt.fence.attempt == 1:
-            times = (attempt.submitted_at_ms * 1_000_000, began_ns)
+            times = (attempt.submitted_at_ms * 1_000_000, opened.began_ns)
             span_id, parent_id = span_id_of(job_id, "wait"), span_id_of(job_id)
             self.spans.add("wait", trace_id_of(job_id), span_id, parent_id, times, _about(attempt))
         self._phase(attempt, "claim", (began_ns, now_ns))
