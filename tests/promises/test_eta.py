@@ -52,10 +52,10 @@ async def test_a_job_knows_its_end_from_what_others_took_and_the_line_before_it(
         found: list[Json] = [
             (await ann.call("GET", f"/gate/v1/jobs/{job}/why"))["eta"] for job in (first, second, third)
         ]
-        assert [round(eta["p50_seconds"], -1) for eta in found] == [100, 200, 300]
-        assert [eta["starts_p50_seconds"] and round(eta["starts_p50_seconds"], -1) for eta in found] == [
-            None, 100, 200,
-        ]  # fmt: skip
+        # Some seconds have passed since the first began, on a busy machine.
+        assert [eta["p50_seconds"] for eta in found] == [pytest.approx(s, abs=30) for s in (100, 200, 300)]
+        starts = [eta["starts_p50_seconds"] for eta in found]
+        assert starts == [None, pytest.approx(100, abs=30), pytest.approx(200, abs=30)]
         assert all(eta["p50_seconds"] <= eta["p90_seconds"] for eta in found)
         shown = await house.operate("jobs.why", job=third)
         assert shown["eta"]["p50_seconds"] == pytest.approx(found[2]["p50_seconds"], abs=30)
