@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from comfygate.domain.job import Fence
+from comfygate.gate.claiming import Claiming
 from comfygate.simulator import Simulator
 from comfygate.simulator.journal import Moment
 from comfygate.store import jobs
+from comfygate.store.rows import ClaimedAttempt
 from tests.promises.rig import PATIENCE_SECONDS, Caller, Gateway, gateway, plain_graph, settings_for
 from tests.promises.street import Street
 from tests.store.world import World
@@ -75,6 +78,33 @@ async def test_what_is_ready_is_sent_and_then_claimed(
     assert [row[0] for row in found] == [prompt]
     assert await ann.entries(second) == ["hold", "capture"]
     await until_ready(world, None)
+    await house.audit()
+
+
+async def test_what_ends_before_it_is_claimed_is_not_sent_again(
+    house: Gateway, simulator: Simulator, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With short jobs and a slow database the next claim would find it queued still."""
+    ann, first, second = await with_one_ready(house, simulator, world)
+    real, let_go = Claiming.of_ready, asyncio.Event()
+
+    async def late(self: Claiming, attempt: ClaimedAttempt, left: Collection[Fence]) -> bool:
+        await let_go.wait()
+        return await real(self, attempt, left)
+
+    monkeypatch.setattr(Claiming, "of_ready", late)
+    simulator.release()
+    (prompt,) = (row[0] for row in world.sql("SELECT prompt_id FROM ready"))
+    await simulator.finished(prompt)
+    third = await ann.submit(plain_graph(3))
+    # The loop has woken several times by the second of these probes.
+    asked = sum(one.path == "/prompt" and one.method == "GET" for one in simulator.requests)
+    await simulator.requested("GET", "/prompt", count=asked + 2)
+    assert sent(simulator) == [first, second]
+    let_go.set()
+    for job in (first, second, third):
+        assert (await ann.end(job))["status"] == "succeeded"
+    assert sent(simulator) == [first, second, third]
     await house.audit()
 
 
