@@ -1,6 +1,6 @@
 """Following a job to its end: what happens is heard in this process, and the job is looked at in between.
 
-However many follow one job, those who look at it at once share one look.
+However many follow, those who look at the same moment share one read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from comfygate.domain.job import TERMINAL
 from comfygate.gate import views
 from comfygate.gate.context import Context
 from comfygate.gate.live import LiveEvent, StatusEvent
-from comfygate.gate.looks import Key, Looks
-from comfygate.gate.views import JobView
+from comfygate.gate.looks import Looks
+from comfygate.gate.views import JobView, Key
 
 LOOK_SECONDS = 5.0
 """How long a follower waits in silence before it looks at the job itself, unless there are very many."""
@@ -22,12 +22,10 @@ LOOKS_A_SECOND_MAX = 100
 
 
 async def look(ctx: Context, job_id: str, account_id: str | None) -> JobView:
-    """As `views.get_job`: the job as it is no earlier than now. Who asks meanwhile gets the same."""
-    return await _looks(ctx).now((job_id, account_id), lambda: views.get_job(ctx, job_id, account_id))
-
-
-def _looks(ctx: Context) -> Looks[JobView]:
-    return ctx.live.looks
+    """As `views.get_job`: the job as it is no earlier than now. One read serves all who ask meanwhile."""
+    looks: Looks[Key, JobView] = ctx.live.looks
+    view = await looks.now((job_id, account_id), lambda keys: views.get_jobs(ctx, keys))
+    return views.found(view, job_id)
 
 
 async def follow(
@@ -66,5 +64,6 @@ async def follow(
 
 async def _looked_lately(ctx: Context, key: Key, seconds: float) -> StatusEvent:
     """The status by a look that another follower took within these seconds, or by one of its own."""
-    view = _looks(ctx).lately(key, seconds) or await look(ctx, *key)
+    looks: Looks[Key, JobView] = ctx.live.looks
+    view = looks.lately(key, seconds) or await look(ctx, *key)
     return StatusEvent(view.status, view.position)

@@ -124,7 +124,7 @@ class Live:
         self._watches: dict[str, set[Watch]] = {}
         self.watchers = 0
         """Watches that are up, of all jobs."""
-        self.looks: Looks[Any] = Looks()
+        self.looks: Looks[Any, Any] = Looks()
         """Looks at jobs by those who follow them."""
         self._progress: dict[str, ProgressEvent] = {}
         self._preview: dict[str, PreviewEvent] = {}

@@ -35,21 +35,49 @@ class JobView:
         return PUBLIC_STATUS[self.job.state]
 
 
-def _look(
-    conn: Connection, job_id: str, account_id: str | None, cap: int
-) -> tuple[JobRow, int | None, list[AssetRow]]:
-    job = jobs_store.get_job(conn, job_id, account_id)
-    outputs = assets_store.outputs_of(conn, [job.id]).get(job.id, []) if job.completed_at_ms else []
-    return job, jobs_store.position(conn, job, cap), outputs
+Key = tuple[str, str | None]
+"""A job's id, and the account whose it must be (None: the operator asks)."""
 
 
 async def get_job(ctx: Context, job_id: str, account_id: str | None) -> JobView:
     """The job, if it is this account's (None: the operator). Raises NotFound for all others, and once
     expired."""
-    job, position, outputs = await ctx.store.read(_look, job_id, account_id, ctx.rules.limits.position_cap)
-    if account_id is not None and job.completed_at_ms is not None and job.expires_at_ms <= ctx.now_ms():
+    return found((await get_jobs(ctx, [(job_id, account_id)])).get((job_id, account_id)), job_id)
+
+
+def found(view: JobView | None, job_id: str) -> JobView:
+    """The job that was looked for. Raises NotFound where there is none."""
+    if view is None:
         raise NotFound(f"no job with the id {job_id!r}")
-    return JobView(job, position, ctx.live.progress_of(job.id), tuple(outputs))
+    return view
+
+
+async def get_jobs(ctx: Context, keys: Collection[Key]) -> Mapping[Key, JobView]:
+    """Several jobs as of one moment; those that `get_job` would not find are left out."""
+    return await ctx.store.read(_get_jobs, ctx, keys)
+
+
+def _get_jobs(conn: Connection, ctx: Context, keys: Collection[Key]) -> dict[Key, JobView]:
+    rows: dict[Key, JobRow] = {}
+    for key in keys:
+        try:
+            job = jobs_store.get_job(conn, *key)
+        except NotFound:
+            continue
+        gone = job.completed_at_ms is not None and job.expires_at_ms <= ctx.now_ms()
+        if key[1] is None or not gone:
+            rows[key] = job
+    return dict(zip(rows, _views(conn, ctx, list(rows.values())), strict=True))
+
+
+def _views(conn: Connection, ctx: Context, of: Sequence[JobRow]) -> tuple[JobView, ...]:
+    ended = [job.id for job in of if job.completed_at_ms]
+    outputs = assets_store.outputs_of(conn, ended) if ended else {}
+    places = jobs_store.positions(conn, of, ctx.rules.limits.position_cap)
+    return tuple(
+        JobView(job, places[job.id], ctx.live.progress_of(job.id), tuple(outputs.get(job.id, ())))
+        for job in of
+    )
 
 
 async def place_of(ctx: Context, job: JobRow) -> int | None:
@@ -60,8 +88,8 @@ async def place_of(ctx: Context, job: JobRow) -> int | None:
     cap = ctx.rules.limits.position_cap
 
     async def read(asked: Collection[JobRow]) -> Mapping[JobRow, int]:
-        found = await ctx.store.read(jobs_store.positions, asked, cap)
-        return {one: place for one in asked if (place := found[one.id]) is not None}
+        places = await ctx.store.read(jobs_store.positions, asked, cap)
+        return {one: place for one in asked if (place := places[one.id]) is not None}
 
     try:
         return await ctx.places.ask(job, read)
@@ -118,18 +146,7 @@ def _page(
         unexpired_at_ms=None if account_id is None else ctx.now_ms(),
     )
     shown = rows[:limit]
-    outputs = assets_store.outputs_of(conn, [job.id for job in shown if job.completed_at_ms])
-    places = jobs_store.positions(conn, shown, ctx.rules.limits.position_cap)
-    views = tuple(
-        JobView(
-            job,
-            places[job.id],
-            ctx.live.progress_of(job.id),
-            tuple(outputs.get(job.id, ())),
-        )
-        for job in shown
-    )
-    return Page(views, str(shown[-1].ticket) if len(rows) > limit else None)
+    return Page(_views(conn, ctx, shown), str(shown[-1].ticket) if len(rows) > limit else None)
 
 
 def _states(status: str) -> list[JobState]:
