@@ -11,10 +11,12 @@ import aiohttp
 import pytest
 
 from comfygate.domain.job import Fence
+from comfygate.gate import server_loop
 from comfygate.gate.claiming import Claiming
 from comfygate.simulator import Simulator
 from comfygate.simulator.journal import Moment
 from comfygate.store import jobs
+from comfygate.store.ready import Late
 from comfygate.store.rows import ClaimedAttempt
 from tests.promises.rig import PATIENCE_SECONDS, Caller, Gateway, gateway, plain_graph, settings_for
 from tests.promises.street import Street
@@ -88,7 +90,7 @@ async def test_what_ends_before_it_is_claimed_is_not_sent_again(
     ann, first, second = await with_one_ready(house, simulator, world)
     real, let_go = Claiming.of_ready, asyncio.Event()
 
-    async def late(self: Claiming, attempt: ClaimedAttempt, left: Collection[Fence]) -> bool:
+    async def late(self: Claiming, attempt: ClaimedAttempt, left: Collection[Fence]) -> Late:
         await let_go.wait()
         return await real(self, attempt, left)
 
@@ -134,6 +136,26 @@ async def test_what_is_canceled_while_ready_is_refunded_at_once_and_never_sent(
     for job in (first, third):
         assert (await ann.end(job))["status"] == "succeeded"
     assert sent(simulator) == [first, third]
+    await house.audit()
+
+
+async def test_without_a_socket_the_better_job_goes_first_all_the_same(
+    house: Gateway, simulator: Simulator, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket is waited for before a job is chosen, not after."""
+    monkeypatch.setattr(server_loop, "CONNECT_SECONDS", 3600.0)
+    ann, first, second = await with_one_ready(house, simulator, world)
+    gold = await house.add_account("gold", tier="black_gold")
+    simulator.fail_next("/ws", 502, times=1000)
+    simulator.drop_sockets()
+    simulator.release()
+    assert (await ann.end(first))["status"] == "succeeded"
+    better = await gold.submit(plain_graph(3))
+    assert sent(simulator) == [first]
+    simulator.clear_faults()
+    assert (await gold.end(better))["status"] == "succeeded"
+    assert (await ann.end(second))["status"] == "succeeded"
+    assert sent(simulator) == [first, better, second]
     await house.audit()
 
 

@@ -13,8 +13,8 @@ brought.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 import structlog
 
@@ -50,12 +50,12 @@ class Prepared:
         return self.ready.attempt
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Brought:
-    """Names on the server of one job's inputs, by asset id."""
+    """One job's inputs, on the server or on their way: the names they have there, by asset id."""
 
-    job_id: str = ""
-    names: dict[str, str] = field(default_factory=dict)
+    job_id: str
+    names: asyncio.Task[dict[str, str]]
 
 
 class Ahead:
@@ -76,7 +76,7 @@ class Ahead:
         self._wake = wake
         self._slot = Slot(server.name, 0, server.lanes)
         self._topics = [lane_bell(lane) for lane in server.lanes]
-        self._brought = _Brought()
+        self._brought: _Brought | None = None
         self._prepared: Prepared | None = None
         self._doubted = False
         self._news = 0
@@ -167,21 +167,29 @@ class Ahead:
         prepared, self._written = self._prepared, None
         self._put_away()
         self._ctx.fleet.ahead.pop(self._server.name, None)
-        self._brought = _Brought()
+        self._brought = None
         return prepared
 
-    def inputs_of(self, job_id: str) -> Mapping[str, str]:
-        """The names under which the job's assets are on the server already, by asset id, for one use."""
-        prepared = self._prepared
-        if prepared is not None and prepared.attempt.fence.job_id != job_id:
+    async def inputs_of(self, job_id: str) -> Mapping[str, str]:
+        """The names under which the job's assets are on the server, by asset id, for one use. What is on its
+        way is waited for; of what could not be brought there is none."""
+        brought = self._brought
+        if brought is None or brought.job_id != job_id:
             return {}
-        names = self._brought.names if job_id == self._brought.job_id else {}
-        self.forget()
-        return names
+        self._brought = None
+        self._ctx.fleet.ahead.pop(self._server.name, None)
+        try:
+            return await brought.names
+        except (GateError, ComfyError, InputGone) as error:
+            # The attempt meets it again, and knows what it means.
+            log.info("inputs.not_brought_ahead", server=self._server.name, error=str(error))
+            return {}
 
     def forget(self) -> None:
-        """What was brought is used, or the server may have lost it."""
-        self._brought = _Brought()
+        """The server may have lost what was brought."""
+        if self._brought is not None:
+            self._brought.names.cancel()
+        self._brought = None
         self._put_away()
         self._ctx.fleet.ahead.pop(self._server.name, None)
 
@@ -190,7 +198,10 @@ class Ahead:
         if self._later is not None:
             self._later.cancel()
         await self._stop_looking()
+        brought = self._brought
         self.forget()
+        if brought is not None:
+            await asyncio.gather(brought.names, return_exceptions=True)
         if self._written is not None:
             try:
                 await self._ctx.store.run(ready_store.forget_ready, self._server.name, self._written)
@@ -232,11 +243,7 @@ class Ahead:
         if was is not None and was.attempt.fence == attempt.fence:
             self._prepared = Prepared(ready, was.staged, was.brought)
             return True
-        if self._brought.job_id != job_id:
-            self._brought = _Brought(job_id)
-        names = self._brought.names
-        missing = {item.asset_id for item in attempt.inputs} - names.keys()
-        names |= await bring(self._ctx, self._client, attempt.account_id, job_id, missing)
+        names = await self._bring(attempt.account_id, job_id, {item.asset_id for item in attempt.inputs})
         self._prepared = Prepared(ready, await stage(self._ctx, self._client, attempt, names), names)
         return True
 
@@ -268,8 +275,19 @@ class Ahead:
         found = await ctx.store.read(
             fit_store.likely_next, server.name, server.lanes, ctx.now_ms(), elsewhere
         )
-        if found is None or found.job_id == self._brought.job_id:
+        if found is None:
             return
         ctx.fleet.ahead[server.name] = found.ticket
-        brought = self._brought = _Brought(found.job_id)
-        brought.names |= await bring(ctx, self._client, found.account_id, found.job_id, found.asset_ids)
+        await self._bring(found.account_id, found.job_id, found.asset_ids)
+
+    async def _bring(self, account_id: str, job_id: str, asset_ids: Collection[str]) -> dict[str, str]:
+        """Upload a job's inputs, unless that was done or is being done. It goes on when the looking is
+        stopped: the attempt takes it over."""
+        if self._brought is None or self._brought.job_id != job_id:
+            if self._brought is not None:
+                self._brought.names.cancel()
+            names = asyncio.create_task(bring(self._ctx, self._client, account_id, job_id, asset_ids))
+            # Nobody may come to ask what became of it.
+            names.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._brought = _Brought(job_id, names)
+        return await asyncio.shield(self._brought.names)

@@ -62,7 +62,7 @@ async def _send_once(run: Run) -> Outcome | None:
     try:
         if run.in_doubt and (await client.locate(prompt_id))[0] is not Located.UNKNOWN:
             return None
-        run.staged = run.staged or await stage(run.ctx, client, run.attempt, run.brought)
+        run.staged = run.staged or await _staged(run)
         # Asked as late as can be: staging takes time, and what is sent cannot be unsent.
         if await _must_stop(run):
             return await resume(run) if run.in_doubt else Canceled()
@@ -85,6 +85,13 @@ async def _send_once(run: Run) -> Outcome | None:
         run.log.warning("prompt.outputs_dropped", nodes=sorted(run.dropped))
         run.cancel.set()
     return None
+
+
+async def _staged(run: Run) -> Staged:
+    if run.inputs is not None:
+        inputs, run.inputs = run.inputs, None
+        run.brought = await inputs(run.attempt.fence.job_id)
+    return await stage(run.ctx, run.link.client, run.attempt, run.brought)
 
 
 def _unusable(error: Exception) -> Failed:
@@ -114,6 +121,8 @@ async def _post(run: Run, staged: Staged) -> Mapping[str, Any]:
     finally:
         claim_soon.cancel()
         run.begin_claim()
+        if run.beforehand is not None:
+            run.beforehand.sent.set()
     run.link.numbered(sent.number)
     return sent.node_errors
 

@@ -44,23 +44,23 @@ from comfygate.domain.job import Canceled, Failed, JobError, JobState, Lost, Out
 from comfygate.gate import verdict
 from comfygate.gate.begin import begin, resume
 from comfygate.gate.collect import collect
-from comfygate.gate.context import OUTBOX, Context
+from comfygate.gate.context import OUTBOX, Context, heard
 from comfygate.gate.driving import Stands
 from comfygate.gate.happenings import Began, Phase, Reached, Released
 from comfygate.gate.live import ProgressEvent
 from comfygate.gate.patience import surely_run
-from comfygate.gate.run import Link, NoLongerOurs, Run
+from comfygate.gate.run import Beforehand, Link, NoLongerOurs, Run
 from comfygate.gate.screen import Previews, screened
 from comfygate.gate.settle import settle, throw_away
-from comfygate.gate.stage import Staged
 from comfygate.gate.watchdog import put_an_end, until_it_hangs
 from comfygate.store import attempts as attempts_store
 from comfygate.store.rows import ClaimedAttempt
 
 COLLECT_TRIES_MAX = 3
 """How often the outputs of an attempt are fetched before it counts as lost."""
-AFTER_YOU_SECONDS = 0.004
-"""The next prompt goes to the server before it is asked how this one ended, or it would wait for that."""
+AFTER_YOU_SECONDS = 0.05
+"""So long at most a server is not asked how a prompt ended while the next one is on its way to it, which
+would wait for the answer."""
 log = structlog.get_logger(__name__)
 
 
@@ -71,18 +71,18 @@ async def drive(
     *,
     trouble: Callable[[str], None],
     stuck: Callable[[str], None],
-    left: Callable[[], None] = lambda: None,
+    left: Callable[[], asyncio.Event | None] = lambda: None,
     stands: Callable[[Stands], None] = lambda _: None,
-    brought: Mapping[str, str] | None = None,
-    staged: Staged | None = None,
-    claim: Callable[[], Awaitable[bool]] | None = None,
+    inputs: Callable[[str], Awaitable[Mapping[str, str]]] | None = None,
+    beforehand: Beforehand | None = None,
 ) -> Outcome | None:
     """Bring an attempt to its outcome and settle it. Cancelling this task leaves the attempt for adoption.
 
     `trouble` hears, before the job is settled, that the server could not be reached to take it; `stuck`, that
     a prompt cannot be got off it; `left`, that a prompt ended well and the server may get the next while its
-    outputs are fetched; `stands`, how it stands with the server. `staged` and `claim` are given with
-    an attempt that was made ready ahead. Gives the outcome; None when the attempt was not ours, or no longer.
+    outputs are fetched; `stands`, how it stands with the server. `inputs` gives what was brought of a job's
+    inputs ahead; `beforehand` comes with an attempt that was made ready. Gives the outcome; None when the
+    attempt was not ours, or no longer.
     """
     job_id = attempt.fence.job_id
     # A fresh one for each attempt: an earlier one of the job may still be ending.
@@ -100,9 +100,10 @@ async def drive(
         stuck,
         left,
         log.bind(server=link.name, lane=attempt.lane),
-        brought=brought or {},
-        staged=staged,
-        claim=claim,
+        inputs=inputs,
+        brought=beforehand.brought if beforehand else {},
+        staged=beforehand.staged if beforehand else None,
+        beforehand=beforehand,
         stands=stands,
     )
     try:
@@ -211,8 +212,7 @@ async def _follow(run: Run, feed: Feed) -> Outcome:
                         return Lost(f"the server stayed out of reach for {since:.0f} s")
                 case OffServer():
                     _collects(run)
-                    run.left()
-                    await asyncio.sleep(AFTER_YOU_SECONDS)
+                    await _after(run.left())
                 case _:
                     run.sign_of_life()
                     _pass_on(run, event, previews)
@@ -257,6 +257,12 @@ async def _mark_started(run: Run) -> None:
     if await surely_run(run.ctx, attempts_store.mark_started, run.attempt.fence, run.ctx.now_ms()):
         run.ctx.bells.ring(OUTBOX)
         run.log.info("attempt.started")
+
+
+async def _after(following: asyncio.Event | None) -> None:
+    """Let the next prompt be sent first."""
+    if following is not None:
+        await heard(following, AFTER_YOU_SECONDS)
 
 
 def _collects(run: Run) -> None:

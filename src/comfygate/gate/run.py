@@ -36,6 +36,15 @@ class Link:
     was_restarted: Callable[[], None] = lambda: None
     """Told when the number fell."""
 
+    async def connected_within(self, seconds: float) -> bool:
+        """Wait for the server's socket; whether it is there."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self.channel.wait_connected()
+        except TimeoutError:
+            return False
+        return True
+
     def numbered(self, number: int) -> None:
         """A prompt was taken under `number`. If ComfyUI was restarted, all that wait for an earlier one
         look."""
@@ -43,6 +52,19 @@ class Link:
         if restarted:
             self.channel.doubt()
             self.was_restarted()
+
+
+@dataclass(frozen=True, slots=True)
+class Beforehand:
+    """What was done for an attempt that was made ready ahead of its turn."""
+
+    staged: Staged
+    brought: Mapping[str, str]
+    """Names of its inputs on the server, by asset id."""
+    claim: Callable[[], Awaitable[bool]]
+    """Claims its job; false if that is gone, NoLongerOurs if the server is another's."""
+    sent: asyncio.Event
+    """Set when its prompt was answered, or was not."""
 
 
 class NoLongerOurs(Exception):
@@ -59,8 +81,9 @@ class Run:
     cancel: asyncio.Event
     trouble: Callable[[str], None]
     stuck: Callable[[str], None]
-    left: Callable[[], None]
-    """Told, once or not at all, that the prompt has left the server and what it made is being fetched."""
+    left: Callable[[], asyncio.Event | None]
+    """Told that the prompt has left the server and what it made is being fetched. Gives what is set once the
+    next one was sent, if there is one."""
     log: structlog.typing.FilteringBoundLogger
     dropped: Mapping[str, Any] = field(default_factory=dict)
     collects: bool = False
@@ -78,12 +101,13 @@ class Run:
     hang."""
     marking: asyncio.Task[None] | None = None
     """Writes down that ComfyUI began, beside everything else."""
+    inputs: Callable[[str], Awaitable[Mapping[str, str]]] | None = None
+    """Gives, once, what of a job's inputs was brought ahead; None when it was asked."""
     brought: Mapping[str, str] = field(default_factory=dict)
     """Names of inputs that are on the server already, by asset id."""
     staged: Staged | None = None
-    claim: Callable[[], Awaitable[bool]] | None = None
-    """Of an attempt that was made ready ahead: claims its job; false if that is gone, NoLongerOurs if the
-    server is another's. None: it is claimed."""
+    beforehand: Beforehand | None = None
+    """None: it is claimed."""
     claiming: asyncio.Task[bool] | None = None
     stands: Callable[[Stands], None] = lambda _: None
     """Told how the prompt stands with the server, as it is seen."""
@@ -94,8 +118,8 @@ class Run:
 
     def begin_claim(self) -> None:
         """Claim the job beside what follows, if that is not done or being done."""
-        if self.claim is not None and self.claiming is None:
-            self.claiming = asyncio.create_task(self._claim(self.claim))
+        if self.beforehand is not None and self.claiming is None:
+            self.claiming = asyncio.create_task(self._claim(self.beforehand.claim))
 
     async def claimed(self) -> None:
         """Be sure that the attempt is written down as ours. Raises NoLongerOurs when its job was not to be

@@ -28,14 +28,14 @@ from comfygate.gate.drive import drive
 from comfygate.gate.driving import BEHIND_MAX, Driving, Stands
 from comfygate.gate.extra import Extra
 from comfygate.gate.probing import DOWN_PROBE_SECONDS, Prober
-from comfygate.gate.run import Link, NoLongerOurs
+from comfygate.gate.run import Beforehand, Link, NoLongerOurs
 from comfygate.store import attempts as attempts_store
 from comfygate.store import lanes as lanes_store
 from comfygate.store.ready import Late
 from comfygate.store.rows import ClaimedAttempt, ServerRow
 
 CONNECT_SECONDS = 2.0
-"""How long a job waits for the server's socket before it is sent and watched by polling alone."""
+"""How long the server's socket is waited for before a job is chosen and watched by polling alone."""
 
 log = structlog.get_logger(__name__)
 
@@ -269,12 +269,14 @@ class ServerLoop:
 
     async def _begin_one(self) -> bool:
         """Give an open slot what is ready for it, else the first job in order; whether there was one."""
-        # Watched by polling alone it would wait for the socket first, and its place could be lost meanwhile.
-        prepared = await self._ahead.take() if self._link.channel.connected else None
+        # Before a job is chosen: a better one that comes meanwhile is the one that is sent.
+        if self._condition.answers and not await self._link.connected_within(CONNECT_SECONDS):
+            self._log.warning("channel.not_connected")
+        prepared = await self._ahead.take()
         if not self._may_claim():
             return False
         if prepared is not None:
-            self._start(prepared.attempt, prepared)
+            self._start_ready(prepared)
             return True
         attempt = await self._claiming.first_in_order()
         if attempt is not None:
@@ -285,7 +287,6 @@ class ServerLoop:
         """Let the first job in order wait on the server behind what runs there, where that is wanted."""
         if self._stopping or not self._extra.is_open or not await self._cleared():
             return
-        # An upload that is under way for it is broken off: the attempt brings what it needs.
         await self._ahead.take()
         try:
             attempt = await self._extra.claimed()
@@ -305,8 +306,14 @@ class ServerLoop:
             raise NoLongerOurs
         return came is Late.CLAIMED
 
-    def _start(self, attempt: ClaimedAttempt, prepared: Prepared | None = None) -> None:
-        task = asyncio.create_task(self._drive(attempt, prepared), name=f"attempt {attempt.fence.job_id}")
+    def _start_ready(self, prepared: Prepared) -> asyncio.Event:
+        attempt, sent = prepared.attempt, asyncio.Event()
+        claim = partial(self._claim_ready, attempt, self._driving.left)
+        self._start(attempt, Beforehand(prepared.staged, prepared.brought, claim, sent))
+        return sent
+
+    def _start(self, attempt: ClaimedAttempt, beforehand: Beforehand | None = None) -> None:
+        task = asyncio.create_task(self._drive(attempt, beforehand), name=f"attempt {attempt.fence.job_id}")
         self._driving.begin(attempt, task)
         self._count()
         if not attempt.adopted:
@@ -314,14 +321,7 @@ class ServerLoop:
             status.warm = attempt.models or status.warm
         task.add_done_callback(lambda done: self._finished(attempt, done))
 
-    async def _drive(self, attempt: ClaimedAttempt, prepared: Prepared | None) -> Outcome | None:
-        left = self._driving.left
-        if prepared is None and not self._link.channel.connected and self._condition.answers:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    await self._link.channel.wait_connected()
-            except TimeoutError:
-                self._log.warning("channel.not_connected", job=attempt.fence.job_id)
+    async def _drive(self, attempt: ClaimedAttempt, beforehand: Beforehand | None) -> Outcome | None:
         return await drive(
             self._ctx,
             self._link,
@@ -330,9 +330,8 @@ class ServerLoop:
             stuck=lambda reason: self._see(Stuck(reason)),
             left=lambda: self._left(attempt),
             stands=partial(self._stands, attempt),
-            brought=prepared.brought if prepared else self._ahead.inputs_of(attempt.fence.job_id),
-            staged=prepared.staged if prepared else None,
-            claim=partial(self._claim_ready, attempt, left) if prepared else None,
+            inputs=self._ahead.inputs_of,
+            beforehand=beforehand,
         )
 
     def _count(self) -> None:
@@ -343,18 +342,19 @@ class ServerLoop:
         if how is Stands.RUNS and self.server.ahead:
             self._bell.set()
 
-    def _left(self, attempt: ClaimedAttempt) -> None:
-        """The prompt ended well: the server may get the next one while what this one made is fetched."""
-        if self._driving.leave(attempt):
-            self._count()
-            self._go_on()
-            self._bell.set()
+    def _left(self, attempt: ClaimedAttempt) -> asyncio.Event | None:
+        """The prompt ended well: the server may get the next one while what this one made is fetched.
 
-    def _go_on(self) -> None:
-        """Send what is ready now, where nothing has to be looked at before."""
+        What is ready is sent now, where nothing has to be looked at before; what is set when it was is given.
+        """
+        if not self._driving.leave(attempt):
+            return None
+        self._count()
+        self._bell.set()
         ready = self._clearing.is_clear and self._link.channel.connected
         if ready and self._may_claim() and (prepared := self._ahead.take_now()):
-            self._start(prepared.attempt, prepared)
+            return self._start_ready(prepared)
+        return None
 
     async def _forget(self, prompt_id: str) -> None:
         """Delete our own entry from the server's history, beside the next job."""
