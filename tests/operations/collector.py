@@ -25,6 +25,7 @@ class Span:
     trace_id: str
     span_id: str
     parent_id: str
+    began_ns: int
     seconds: float
     attributes: dict[str, Any]
     events: tuple[str, ...]
@@ -68,6 +69,7 @@ def _span(span: Any, resource: dict[str, Any]) -> Span:
         span.trace_id.hex(),
         span.span_id.hex(),
         span.parent_span_id.hex(),
+        span.start_time_unix_nano,
         (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
         _plain(span.attributes),
         tuple(event.name for event in span.events),

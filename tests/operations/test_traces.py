@@ -17,9 +17,11 @@ from comfygate.app.watching import Watch
 from comfygate.domain.errors import SettingsError
 from comfygate.settings import load_settings
 from comfygate.simulator import Simulator
+from comfygate.store import ready
 from tests.api.house import Client, image_graph
+from tests.looking import before_the_next_look
 from tests.operations.collector import collecting
-from tests.operations.place import service
+from tests.operations.place import PATIENCE_SECONDS, service
 
 ROOT = Path(__file__).parents[2]
 CALLER = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -60,6 +62,30 @@ async def test_a_job_is_one_trace_from_submit_to_settle(
     told = {line["event"]: line for line in lines if line.get("job") == good["id"]}
     assert told["attempt.settled"]["trace_id"] == uuid.UUID(good["id"]).hex
     assert told["attempt.settled"]["attempt"] == 1
+
+
+async def test_a_job_that_was_ready_has_every_phase_in_its_trace(
+    tmp_path: Path, sqlite_url: str, sim: Simulator
+) -> None:
+    """It is sent before it is claimed."""
+    async with collecting() as collector:
+        traces = {"endpoint": collector.url}
+        async with service(tmp_path / "gate", sqlite_url, traces=traces) as place, place.account() as ann:
+            await place.join(sim)
+            sim.hold("node")
+            first = await ann.submit(image_graph())
+            await ann.until(first["id"], "running")
+            second = await ann.submit(image_graph("b", color=9))
+            store = place.house.service.ctx.store
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while await store.read(ready.found_ready, "one") is None:
+                    await before_the_next_look()
+            sim.release()
+            await ann.ended(second["id"])
+    spans = collector.trace(uuid.UUID(second["id"]).hex)
+    assert set(spans) == {"submit", "wait", "attempt", *PHASES}
+    assert spans["send"].began_ns < spans["claim"].began_ns
+    assert spans["watch"].events == ("started",)
 
 
 async def test_an_attempt_left_at_the_stop_goes_on_in_the_same_trace(
