@@ -23,6 +23,7 @@ from benchmarks.fair import measure_fair
 from benchmarks.figures import Figure, Measure, Row
 from benchmarks.fleet import measure_fleet
 from benchmarks.followers import measure_followers
+from benchmarks.goals import HEADINGS, NOT_MEASURED, goals
 from benchmarks.outputs import measure_outputs
 from benchmarks.real import measure_real
 from benchmarks.screening import measure_screening
@@ -75,6 +76,13 @@ async def main(names: list[str]) -> int:
             console.print(shown(rows, f"{name}, measured in {seconds:.0f} s"))
             kept.add(name, seconds, rows)
             kept.write(results.LAST)
+    table = Table(title="goals of what was measured", title_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading, overflow="fold")
+    for line in goals(kept):
+        if line[-1] != NOT_MEASURED:
+            table.add_row(*line)
+    console.print(table)
     return 0
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks import results
 from benchmarks.figures import Figure
+from benchmarks.goals import HEADINGS, goals
 from benchmarks.plots import PLOTS
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
@@ -25,16 +27,20 @@ def filled(page: str, run: results.Run) -> str:
         name = found["name"]
         if name == "machine":
             return f"{found[1]}{_machine(run)}\n{found[3]}"
+        if name == "goals":
+            return f"{found[1]}{_table(HEADINGS, goals(run))}\n{found[3]}"
         if name not in run.rows:
             return f"{found[1]}Not measured in this run.\n{found[3]}"
-        lines = ["| measured | engine | figure | in the same run |", "| --- | --- | --- | --- |"]
-        for row in run.rows[name]:
-            cells = row.cells() if isinstance(row, Figure) else row
-            lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
-        lines += ["", f"Measured in {run.seconds[name]:.0f} s."]
-        return found[1] + "\n".join(lines) + f"\n{found[3]}"
+        rows = [row.cells() if isinstance(row, Figure) else row for row in run.rows[name]]
+        written = _table(("measured", "engine", "figure", "in the same run"), rows)
+        return f"{found[1]}{written}\n\nMeasured in {run.seconds[name]:.0f} s.\n{found[3]}"
 
     return _MARKED.sub(table, page)
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines)
 
 
 def _machine(run: results.Run) -> str:

@@ -80,13 +80,12 @@ async def measure_utilisation(engine: Engine, size: Size | None = None) -> list[
 async def _one_ahead(
     gate: Gateway, caller: Caller, sim: Child, name: str, seconds: float, jobs: int
 ) -> list[Figure]:
-    """The same server with `ahead = 1`: in one pair of rounds, rate and median gap."""
+    """The same server with `ahead = 1`: in one pair of rounds, rate and gaps."""
     await gate.add_server(name, sim.url, ahead=1)
     await _through(gate, caller, sim, 2, inputs=False)
     own = [await _own_queue(sim, jobs, inputs=False)]
     ours = [await _through(gate, caller, sim, jobs, inputs=False)]
-    found = _figures(f"jobs of {seconds * 1000:.0f} ms, one ahead", "sqlite", seconds, own, ours)
-    return found[:2]
+    return _figures(f"jobs of {seconds * 1000:.0f} ms, one ahead", "sqlite", seconds, own, ours)[:-1]
 
 
 def _figures(what: str, engine: str, seconds: float, own: list[Round], ours: list[Round]) -> list[Figure]:
@@ -99,6 +98,8 @@ def _figures(what: str, engine: str, seconds: float, own: list[Round], ours: lis
         gaps = [(quantile(one.gaps, part) * 1000, seconds * 1000) for one in ours]
         against = f"the job's length; the server's own queue: {theirs_ms:.2f} ms"
         figures.append(compared(f"{what}: gap, {name}", engine, "ms", "lower", gaps, against))
+    own_p99_ms = statistics.median(quantile(one.gaps, 0.99) for one in own) * 1000
+    figures.append(Figure(f"{what}: own gap, p99", engine, own_p99_ms, "ms", control=control))
     asked = [(mine.requests, theirs.requests) for mine, theirs in pairs]
     return [*figures, compared(f"{what}: requests to the server", engine, "a job", "lower", asked, control)]
 

@@ -3,13 +3,13 @@
 import asyncio
 import errno
 import os
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import obstore
 import pytest
 from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from comfygate.assets import BlobMissing, BlobStore
 from comfygate.assets.blobs import BUFFER_BYTES, HEAD_BYTES
+from comfygate.assets.seen import Kept, Piece, Zeros
 from comfygate.domain.errors import PayloadTooLarge, ServerTrouble
 
 MIB = 1024 * 1024
@@ -113,16 +114,85 @@ async def test_a_cancelled_write_leaves_nothing(blobs: BlobStore, folder: Path) 
     assert files(folder) == []
 
 
-async def test_a_full_disk_is_the_servers_trouble(
+async def test_a_cancelled_write_of_a_small_blob_leaves_nothing_when_its_thread_is_done(
     blobs: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def full(*_: Any, **__: Any) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(_: int) -> None:
+        reached.set()
+        assert go_on.wait(20)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    write = asyncio.create_task(blobs.write("uploads", stream(b"small"), bytes_max=10))
+    assert await asyncio.to_thread(reached.wait, 20)
+    write.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await write
+    assert files(folder) == []
+
+
+@pytest.mark.parametrize("size", [1, BUFFER_BYTES + 1])
+async def test_a_full_disk_is_the_servers_trouble(
+    blobs: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(obstore, "rename_async", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ServerTrouble, match="No space left"):
-        await blobs.write("uploads", stream(b"x"), bytes_max=1)
+        await blobs.write("uploads", stream(b"x" * size), bytes_max=size)
     assert files(folder) == []
+
+
+async def test_what_need_not_last_is_forced_to_the_disk_later(
+    blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = await blobs.write("results", stream(b"seen by nobody yet"), bytes_max=100)
+    forced: list[str] = []
+    really = os.fsync
+
+    def counted(handle: int) -> None:
+        forced.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        really(handle)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    # The same bytes lie in the same folder, which is there already.
+    later = await blobs.write("results", stream(b"seen by nobody yet"), bytes_max=100, lasting=False)
+    assert forced == []
+    name, parent = later.key.rpartition("/")[2], later.key.split("/")[1]
+    await blobs.make_lasting(later.key)
+    assert forced == [name, parent]
+    await blobs.delete(stored.key)
+    with pytest.raises(BlobMissing):
+        await blobs.make_lasting(stored.key)
+
+
+@pytest.mark.parametrize("size", [0, 1000, BUFFER_BYTES + 1000])
+async def test_a_rewritten_blob_is_what_the_plan_leaves_and_the_old_one_is_gone(
+    blobs: BlobStore, folder: Path, size: int
+) -> None:
+    middle = bytes(number % 251 for number in range(1000)) * (size // 1000) + bytes(size % 1000)
+    data = b"head" + middle + b"secret" + b"tail"
+    old = await blobs.write("results", stream(data), bytes_max=len(data), lasting=False)
+    end = 4 + len(middle)
+    plan: list[Piece] = [b"new", Kept(0, end), Zeros(6), Kept(end + 6, end + 10)]
+    made = b"newhead" + middle + bytes(6) + b"tail"
+    stored = await blobs.rewrite(old.key, plan, bytes_max=len(made))
+    assert (stored.size_bytes, stored.hash) == (len(made), f"blake3:{blake3(made).hexdigest()}")
+    assert stored.head == made[:4096]
+    assert await whole(blobs, stored.key) == made
+    with pytest.raises(BlobMissing):
+        await whole(blobs, old.key)
+    assert len(files(folder)) == 1
+
+
+async def test_a_rewritten_blob_may_not_be_too_large_and_leaves_the_old_one(blobs: BlobStore) -> None:
+    old = await blobs.write("results", stream(b"old"), bytes_max=3)
+    with pytest.raises(PayloadTooLarge):
+        await blobs.rewrite(old.key, [Kept(0, 3), b"new"], bytes_max=5)
+    assert await whole(blobs, old.key) == b"old"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from benchmarks import (
 )
 from benchmarks.engines import Engine
 from benchmarks.figures import Figure, compared
+from benchmarks.goals import NOT_MEASURED, goals
 from benchmarks.plots import PLOTS
 from benchmarks.results import Run, compare, read
 from comfygate.app import opened
@@ -55,6 +56,23 @@ def test_a_run_is_kept_and_compared(tmp_path: Path) -> None:
     assert compare(read(tmp_path / "before.json"), found) == [
         ("m", "rate", "sqlite", "0.5", "0.85", "x 1.7 better")
     ]
+
+
+def test_goals_are_told_beside_what_was_found() -> None:
+    run = Run.now()
+    rate = Figure("submit, 128 clients: rate", "sqlite", 1200, "jobs/s", 0.5, "own")
+    run.add("submit", 1.0, [rate, *(_submit(name, ms) for name, ms in (("median", 10), ("p99", 101)))])
+    run.add("utilisation", 1.0, [Figure("jobs of 100 ms: rate", "postgresql", 9, "jobs/s", 0.981, "own")])
+    found = {line[:2]: line[2:] for line in goals(run)}
+    assert found["submit at 128 clients", "sqlite"] == ("≥ 1,000 jobs/s", "1,200 jobs/s", "yes")
+    assert found["submit at 128 clients: p99 over median", "sqlite"] == ("≤ 10", "10.1", "no")
+    of_100 = "jobs of 100 ms: part of the own queue's rate"
+    assert found[of_100, "postgresql"] == ("≥ 0.98", "0.981", "yes")
+    assert found[of_100, "sqlite"] == ("≥ 0.98", "", NOT_MEASURED)
+
+
+def _submit(name: str, ms: float) -> Figure:
+    return Figure(f"submit, 128 clients: {name}", "sqlite", ms, "ms")
 
 
 async def test_submit(engine: Engine) -> None:

@@ -43,6 +43,16 @@ def test_rows_wait_in_order_until_they_were_delivered(world: World) -> None:
     assert world.run(outbox.waiting, 10) == [rows[0], rows[2]]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 21])
+def test_any_number_of_rows_is_marked_delivered_and_no_other(world: World, count: int) -> None:
+    account_id = world.account()
+    for _ in range(count + 1):
+        world.submit(account_id)
+    rows = world.run(outbox.waiting, 100)
+    world.run(outbox.mark_delivered, [row.id for row in rows[1:]], NOW + 1)
+    assert world.run(outbox.waiting, 100) == rows[:1]
+
+
 def test_only_delivered_rows_are_pruned(world: World) -> None:
     account_id = world.account()
     for _ in range(3):

@@ -61,6 +61,20 @@ def test_scores_are_kept_by_bytes_and_model(world: World) -> None:
     assert world.run(screening.known_scores, ["h1", "h2"], "m1") == {}
 
 
+def test_what_outputs_scored_is_remembered_by_the_write_that_settles(world: World) -> None:
+    one, two = output(), output()
+    world.run(screening.keep_score, one.blob.hash, "m1", 0.5, NOW)
+    given = Screening(found(one, two, score=0.125), model="m1")
+    fence = world.running(world.account()).fence
+    assert settled(world, fence, Succeeded(), given) is Settled.DONE
+    known = world.run(screening.known_scores, [one.blob.hash, two.blob.hash], "m1")
+    assert known == {one.blob.hash: 0.5, two.blob.hash: 0.125}
+    assert [score.score for score in world.run(screening.scores_of_job, fence.job_id)] == [0.125, 0.125]
+    stale = Screening(found(three := output(), score=0.25), model="m1")
+    assert settled(world, fence, Succeeded(), stale) is Settled.STALE
+    assert world.run(screening.known_scores, [three.blob.hash], "m1") == {}
+
+
 def test_held_outputs_are_nobody_s_until_they_are_released(world: World) -> None:
     one, two = output("a.png"), output("b.png")
     job_id = held(world, one, two)

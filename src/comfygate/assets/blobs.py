@@ -1,15 +1,16 @@
 """Streams in, streams out: no blob is ever whole in memory, none is visible before its last byte is on disk.
 
-A blob is hashed while it is written, under a staging name that no key can name; then it is forced to the disk
-and renamed, which is atomic within one folder tree. A key is `area/ab/<blake3>-<random>`: two rows with equal
+A blob is written under a staging name that no key can name; then it is forced to the disk and renamed, which
+is atomic within one folder tree. What fits into a writer's buffer is gathered and written by a thread in one
+go, what does not is hashed and written as it comes. A key is `area/ab/<blake3>-<random>`: two rows with equal
 bytes have two keys, so deleting one row's bytes never hits another's.
 """
 
 import asyncio
 import contextlib
-import os
 import re
 import secrets
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,8 @@ from blake3 import blake3
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
+from comfygate.assets.on_disk import force_folder_to_disk, force_to_disk, planned, write_whole
+from comfygate.assets.seen import Kept, Piece, Zeros, size_of
 from comfygate.domain.errors import BlobNotFound, PayloadTooLarge, ServerTrouble
 
 Area = Literal["uploads", "results"]
@@ -69,11 +72,78 @@ class BlobStore:
         self._stores = {area: LocalStore(root, mkdir=True) for area, root in self._roots.items()}
         self._token = token
 
-    async def write(self, area: Area, chunks: AsyncIterable[bytes], *, bytes_max: int) -> StoredBlob:
+    async def write(
+        self, area: Area, chunks: AsyncIterable[bytes], *, bytes_max: int, lasting: bool = True
+    ) -> StoredBlob:
         """Store a stream. Leaves nothing behind when the stream fails, is cancelled or is too long.
 
-        Raises PayloadTooLarge above `bytes_max`, and ServerTrouble when the disk refuses.
+        What is not `lasting` may be gone after a power cut, until `make_lasting`. Raises PayloadTooLarge
+        above `bytes_max`, and ServerTrouble when the disk refuses.
         """
+        begun: deque[bytes] = deque()
+        size = 0
+        async for chunk in chunks:
+            begun.append(chunk)
+            size += len(chunk)
+            _check_size(size, bytes_max)
+            if size > BUFFER_BYTES:
+                return await self._write_stream(area, _after(begun, chunks), bytes_max)
+        return await self._write_whole(area, b"".join(begun), lasting=lasting)
+
+    async def make_lasting(self, key: str) -> None:
+        """Force the bytes to the disk. Raises BlobMissing and ServerTrouble."""
+        path = self.file_of(key)
+        with _disk_trouble(f"write {key}", key):
+            await asyncio.to_thread(_forced, path)
+
+    async def rewrite(self, key: str, pieces: list[Piece], *, bytes_max: int) -> StoredBlob:
+        """Store anew, to last, what a plan leaves of a blob, and remove that blob. Raises as `write` and
+        `read`."""
+        area, path = _split(key)
+        if await self.size(key) <= BUFFER_BYTES and size_of(pieces) <= BUFFER_BYTES:
+            with _disk_trouble(f"read {key}", key):
+                left = await asyncio.to_thread(planned, self._roots[area] / path, pieces)
+            _check_size(len(left), bytes_max)
+            stored = await self._write_whole(area, left, lasting=True)
+        else:
+            stored = await self.write(area, self.read_planned(key, pieces), bytes_max=bytes_max)
+        await self.delete(key)
+        return stored
+
+    async def read_planned(self, key: str, pieces: list[Piece]) -> AsyncIterator[bytes]:
+        """Stream what a plan leaves of a blob. Raises as `read`."""
+        for piece in pieces:
+            match piece:
+                case Kept(start, end):
+                    async for chunk in self.read(key, start, end):
+                        yield chunk
+                case Zeros(count):
+                    for begun in range(0, count, CHUNK_BYTES):
+                        yield bytes(min(CHUNK_BYTES, count - begun))
+                case bytes():
+                    yield piece
+
+    async def _write_whole(self, area: Area, content: bytes, *, lasting: bool) -> StoredBlob:
+        root, token, staged = self._roots[area], self._token(), self._token()
+
+        def written() -> StoredBlob:
+            digest = blake3(content).hexdigest()
+            path = f"{digest[:2]}/{digest}-{token}"
+            write_whole(root / _STAGING / staged, root / path, content, lasting=lasting)
+            return StoredBlob(f"{area}/{path}", f"blake3:{digest}", len(content), content[:HEAD_BYTES])
+
+        writing = asyncio.ensure_future(asyncio.to_thread(written))
+        try:
+            with _disk_trouble(f"write to {area}", None):
+                return await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped: what it wrote goes when it is done.
+            await asyncio.wait([writing])
+            if not writing.cancelled() and writing.exception() is None:
+                await self.delete(writing.result().key)
+            raise
+
+    async def _write_stream(self, area: Area, chunks: AsyncIterable[bytes], bytes_max: int) -> StoredBlob:
         staged = f"{_STAGING}/{self._token()}"
         try:
             digest, size, head = await self._stage(area, staged, chunks, bytes_max)
@@ -173,9 +243,9 @@ class BlobStore:
         path = _split(key)[1]
         root = self._roots[area]
         with _disk_trouble(f"write to {area}", None):
-            await asyncio.to_thread(_force_to_disk, root / staged)
+            await asyncio.to_thread(force_to_disk, root / staged)
             await obstore.rename_async(self._stores[area], staged, path, overwrite=False)
-            await asyncio.to_thread(_force_folder_to_disk, (root / path).parent)
+            await asyncio.to_thread(force_folder_to_disk, (root / path).parent)
 
     def _drop_staged(self, area: Area, staged: str) -> None:
         """Remove a staged blob and the part file that the writer keeps beside it while it is open."""
@@ -232,17 +302,13 @@ def _disk_trouble(doing: str, key: str | None) -> Iterator[None]:
         raise ServerTrouble(message) from problem
 
 
-def _force_to_disk(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _forced(path: Path) -> None:
+    force_to_disk(path)
+    force_folder_to_disk(path.parent)
 
 
-def _force_folder_to_disk(folder: Path) -> None:
-    """Make a rename last through a power cut; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+async def _after(begun: deque[bytes], chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    while begun:
+        yield begun.popleft()
+    async for chunk in chunks:
+        yield chunk

@@ -10,13 +10,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from comfygate.assets.screening import Eyes
-from comfygate.assets.seen import Kept, Piece, Zeros, size_of
+from comfygate.assets.seen import size_of
 from comfygate.domain.screening import is_picture
 from comfygate.gate.context import Context
 from comfygate.store.rows import AssetRow, BlobRow, NewOutput
-
-ZEROS_BYTES = 64 * 1024
-"""Zeros made at a time."""
 
 
 async def read_cleaned(ctx: Context, asset: AssetRow) -> tuple[AsyncIterator[bytes], int]:
@@ -27,29 +24,17 @@ async def read_cleaned(ctx: Context, asset: AssetRow) -> tuple[AsyncIterator[byt
     pieces = await ctx.eyes.pictures.plan(path, asset.content_type, output=False)
     if pieces is None:
         return ctx.blobs.read(asset.key), asset.size_bytes
-    return _pieced(ctx, asset.key, pieces), size_of(pieces)
+    return ctx.blobs.read_planned(asset.key, pieces), size_of(pieces)
 
 
 async def cleaned(ctx: Context, eyes: Eyes, output: NewOutput) -> NewOutput:
-    """The output without metadata, stored anew if it had some. Raises UnreadablePicture and ServerTrouble."""
+    """The output without metadata, stored anew if it had some, and so that it lasts. Raises UnreadablePicture
+    and ServerTrouble."""
     key = output.blob.key
     pieces = await eyes.pictures.plan(ctx.blobs.file_of(key), output.content_type, output=True)
     if pieces is None:
+        await ctx.blobs.make_lasting(key)
         return output
     bytes_max = max(ctx.rules.limits.output_bytes_max, output.blob.size_bytes)
-    stored = await ctx.blobs.write("results", _pieced(ctx, key, pieces), bytes_max=bytes_max)
-    await ctx.blobs.delete(key)
+    stored = await ctx.blobs.rewrite(key, pieces, bytes_max=bytes_max)
     return replace(output, blob=BlobRow(stored.hash, stored.key, stored.size_bytes))
-
-
-async def _pieced(ctx: Context, key: str, pieces: list[Piece]) -> AsyncIterator[bytes]:
-    for piece in pieces:
-        match piece:
-            case Kept(start, end):
-                async for chunk in ctx.blobs.read(key, start, end):
-                    yield chunk
-            case Zeros(count):
-                for begun in range(0, count, ZEROS_BYTES):
-                    yield bytes(min(ZEROS_BYTES, count - begun))
-            case bytes():
-                yield piece

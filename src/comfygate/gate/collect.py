@@ -9,6 +9,7 @@ from comfygate.assets.sniff import output_kind, sniff
 from comfygate.comfy.client import ComfyClient
 from comfygate.comfy.wire import FileRef, HistoryRecord, Output, TextOutput
 from comfygate.domain.errors import PayloadTooLarge
+from comfygate.domain.screening import is_picture
 from comfygate.gate.context import Context
 from comfygate.store.rows import BlobRow, NewOutput
 
@@ -22,6 +23,8 @@ async def collect(
     only: Collection[str] = (),
 ) -> None:
     """Stream every output into storage and hand each to `keep` as it lands; of the nodes `only`, if any.
+
+    A picture or clip that screening is to look at is made to last when it was looked at (`gate/clean.py`).
 
     Raises PayloadTooLarge for too many or too large outputs, and the client's errors. What was kept until
     then is the caller's to throw away.
@@ -39,9 +42,15 @@ async def collect(
         )
     for number, (node_id, output) in enumerate(wanted, start=1):
         stored = await ctx.blobs.write(
-            "results", _bytes_of(client, output), bytes_max=ctx.rules.limits.output_bytes_max
+            "results",
+            _bytes_of(client, output),
+            bytes_max=ctx.rules.limits.output_bytes_max,
+            lasting=ctx.eyes is None,
         )
-        keep(_described(ctx, node_id, output, number, stored))
+        described = _described(ctx, node_id, output, number, stored)
+        keep(described)
+        if ctx.eyes is not None and not is_picture(described.content_type):
+            await ctx.blobs.make_lasting(stored.key)
 
 
 async def _bytes_of(client: ComfyClient, output: Output) -> AsyncIterator[bytes]:

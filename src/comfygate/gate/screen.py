@@ -133,9 +133,9 @@ async def _suspect(ctx: Context, account_id: str, blob_hash: str, score: float) 
 
 
 async def _scores(
-    ctx: Context, eyes: Eyes, pictures: Sequence[AssetRow | NewOutput], *, patient: bool
+    ctx: Context, eyes: Eyes, pictures: Sequence[AssetRow | NewOutput], *, patient: bool, keep: bool = True
 ) -> Mapping[str, float]:
-    """The scores of these, by hash: those known, and the others looked at now and remembered.
+    """The scores of these, by hash: those known, and the others looked at now and, to `keep`, remembered.
 
     `patient` waits out trouble of the database. Raises UnreadablePicture and ScreeningUnavailable.
     """
@@ -153,6 +153,8 @@ async def _scores(
         path = ctx.blobs.file_of(_hash_and_key(one)[1])
         frames_max = ctx.rules.screening.frames_max
         score = known[blob_hash] = await eyes.classifier.score(path, one.content_type, frames_max=frames_max)
+        if not keep:
+            continue
         kept = (blob_hash, model, score, ctx.now_ms())
         if patient:
             await surely_run(ctx, screening_store.keep_score, *kept)
@@ -208,7 +210,9 @@ async def _pictures_sent(run: Run) -> list[AssetRow]:
 async def _judged(run: Run, eyes: Eyes, inputs: Sequence[AssetRow], pictures: Sequence[int]) -> Outcome:
     policy = run.ctx.rules.screening
     before = await _scores(run.ctx, eyes, inputs, patient=True)
-    after = await _scores(run.ctx, eyes, [run.kept[number] for number in pictures], patient=True)
+    made = [run.kept[number] for number in pictures]
+    # Remembered by the write that settles.
+    after = await _scores(run.ctx, eyes, made, patient=True, keep=False)
     found = []
     for number in pictures:
         output = run.kept[number]
@@ -218,7 +222,9 @@ async def _judged(run: Run, eyes: Eyes, inputs: Sequence[AssetRow], pictures: Se
         )
     verdict = judge(policy, list(before.values()), [one.score for one in found])
     held = tuple(run.kept) if verdict is Verdict.HOLD else ()
-    run.screening = Screening(tuple(found), _SUSPICION[verdict], held, policy.suspicions_max)
+    run.screening = Screening(
+        tuple(found), _SUSPICION[verdict], held, policy.suspicions_max, eyes.classifier.model
+    )
     highest = round(max(one.score for one in found), 3)
     run.log.info("outputs.screened", verdict=verdict.value, pictures=len(found), highest=highest)
     match verdict:

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import Connection, Executable, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from comfygate.domain.errors import AssetInUse, BlobNotFound, NotFound
 from comfygate.domain.job import IN_FLIGHT, JobState
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import AssetRow, BlobRow, JobRow, NewOutput
 from comfygate.store.screening_tables import held_outputs, reviews
 from comfygate.store.tables import assets, blobs, job_inputs, jobs
 
 _NOT_ENDED = [state.value for state in sorted({JobState.QUEUED, *IN_FLIGHT})]
 _SELECT = select(assets, blobs.c.key).join(blobs, blobs.c.hash == assets.c.hash)
-_ADD = insert(assets)
+_OUTPUT: Final = (
+    "id", "account_id", "hash", "size_bytes", "content_type", "file_path", "created_at_ms", "expires_at_ms",
+    "job_id", "position", "node_id", "name", "output_type",
+)  # fmt: skip
+_ADD = Prepared(insert(assets).inline(), _OUTPUT)
 
 
-def _keep(dialect: str) -> Executable:
+def _keep(dialect: str) -> Prepared:
     """Makes a blob's row or finds it, in one statement, so that it holds even while another drops it. Writing
     the time locks the row and makes it too young to be dropped before the caller's asset refers to it."""
     row = (sqlite_insert if dialect == "sqlite" else postgresql_insert)(blobs)
-    return row.on_conflict_do_update(
+    kept = row.on_conflict_do_update(
         index_elements=[blobs.c.hash], set_={"created_at_ms": row.excluded.created_at_ms}
-    ).returning(blobs.c.key)
+    )
+    return Prepared(kept.returning(blobs.c.key), ["hash", "key", "size_bytes", "created_at_ms"])
 
 
-# Built once: building a statement costs more than running it.
 _KEEP = {dialect: _keep(dialect) for dialect in ("sqlite", "postgresql")}
 
 
@@ -39,7 +45,7 @@ def keep_blob(conn: Connection, blob: BlobRow, now_ms: int) -> str:
     When another key comes back, the caller's copy is surplus and should be deleted.
     """
     values = {"hash": blob.hash, "key": blob.key, "size_bytes": blob.size_bytes, "created_at_ms": now_ms}
-    key: str = conn.execute(_KEEP[conn.dialect.name], values).scalar_one()
+    key: str = _KEEP[conn.dialect.name].one(conn, values).key
     return key
 
 
@@ -117,7 +123,7 @@ def record_output(
         "name": output.name,
         "output_type": output.output_type,
     }
-    conn.execute(_ADD, values)
+    _ADD.count(conn, values)
 
 
 def find_by_hash(conn: Connection, account_id: str, blob_hash: str, now_ms: int) -> AssetRow:

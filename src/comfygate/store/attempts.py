@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 
-from sqlalchemy import BigInteger, Connection, Insert, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, Connection, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.blame import Blame
@@ -18,28 +18,34 @@ from comfygate.store.clock import clock_of, lease_clock
 from comfygate.store.fit import Taste, first_for
 from comfygate.store.jobs import get_job, inputs_of, job_row
 from comfygate.store.outbox import tell
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import AttemptRow, ClaimedAttempt, JobRow
 from comfygate.store.run_times import USUAL
 from comfygate.store.tables import HOLDS_SLOT, attempts, job_graphs, jobs
 
-# Built once: building a statement costs more than running it.
-_TAKE = (
+_TAKE = Prepared(
     update(jobs)
     .where(jobs.c.ticket == bindparam("mine"), jobs.c.state == "queued")
     .values(state=JobState.CLAIMED.value, attempt=jobs.c.attempt + 1)
     .returning(*jobs.c)
 )
-_LEAVE = (
+_LEAVE = Prepared(
     update(attempts)
     .where(attempts.c.job_id == bindparam("of_job"), attempts.c.number == bindparam("of_number"), HOLDS_SLOT)
     .values(left_at_ms=bindparam("now_ms"))
 )
-_HELD = select(attempts.c.slot, attempts.c.job_id, attempts.c.number).where(
-    attempts.c.server == bindparam("server"), HOLDS_SLOT
+_HELD = Prepared(
+    select(attempts.c.slot, attempts.c.job_id, attempts.c.number).where(
+        attempts.c.server == bindparam("server"), HOLDS_SLOT
+    )
 )
-_GRAPH = select(job_graphs.c.graph, USUAL.scalar_subquery()).where(job_graphs.c.job_id == bindparam("job_id"))
-_LOCKED = select(jobs.c.ticket).where(jobs.c.id == bindparam("job_id")).with_for_update()
-_BEGAN = (
+_GRAPH = Prepared(
+    select(job_graphs.c.graph, USUAL.scalar_subquery().label("usual_ms")).where(
+        job_graphs.c.job_id == bindparam("job_id")
+    )
+)
+_LOCKED = Prepared(select(jobs.c.ticket).where(jobs.c.id == bindparam("job_id")).with_for_update())
+_BEGAN = Prepared(
     update(attempts)
     .where(
         attempts.c.job_id == bindparam("of_job"),
@@ -49,7 +55,7 @@ _BEGAN = (
     )
     .values(started_at_ms=bindparam("now_ms"))
 )
-_RUNS = (
+_RUNS = Prepared(
     update(jobs)
     .where(
         jobs.c.id == bindparam("of_job"), jobs.c.attempt == bindparam("of_number"), jobs.c.state == "claimed"
@@ -62,9 +68,9 @@ _RUNS = (
 
 
 @cache
-def _open(dialect: str) -> Insert:
+def _open(dialect: str) -> Prepared:
     until = clock_of(dialect) + bindparam("lease_ms", type_=BigInteger)
-    return (
+    return Prepared(
         insert(attempts)
         .values(
             job_id=bindparam("job_id"),
@@ -117,7 +123,7 @@ def claim(
     head = first_for(conn, slot.server, slot.lanes, now_ms, taste)
     if head is None:
         return None
-    taken = conn.execute(_TAKE, {"mine": head.ticket}).one_or_none()
+    taken = _TAKE.one(conn, {"mine": head.ticket})
     if taken is None:
         return None
     job = job_row(taken)
@@ -135,8 +141,8 @@ def open_attempt(
 ) -> None:
     """Write down that the slot has the claimed job, and tell it. Raises Conflict if it has another."""
     try:
-        conn.execute(
-            _open(conn.dialect.name),
+        _open(conn.dialect.name).count(
+            conn,
             {
                 "job_id": job.id,
                 "number": job.attempt,
@@ -165,7 +171,7 @@ def claimed_attempt(
     left: bool = False,
 ) -> ClaimedAttempt:
     """The job's present attempt with what is needed to drive it."""
-    graph, usual_ms = conn.execute(_GRAPH, {"job_id": job.id, "workflow": job.workflow}).one()
+    graph, usual_ms = _GRAPH.one(conn, {"job_id": job.id, "workflow": job.workflow})
     return ClaimedAttempt(
         fence=job.fence,
         account_id=job.account_id,
@@ -237,13 +243,13 @@ def take_over(
 
 def open_slots(conn: Connection, server: str, besides: Collection[Fence] = ()) -> set[int]:
     """Numbers of the server's slots that an open attempt holds, whoever owns it, but for those `besides`."""
-    held = conn.execute(_HELD, {"server": server})
+    held = _HELD.rows(conn, {"server": server})
     return {row.slot for row in held if Fence(row.job_id, row.number) not in besides}
 
 
 def leave(conn: Connection, fence: Fence, now_ms: int) -> None:
     """The attempt's prompt is no longer on its server: its slot may be given to the next."""
-    conn.execute(_LEAVE, {"of_job": fence.job_id, "of_number": fence.attempt, "now_ms": now_ms})
+    _LEAVE.count(conn, {"of_job": fence.job_id, "of_number": fence.attempt, "now_ms": now_ms})
 
 
 def renew(conn: Connection, owner: str, servers: Collection[str], lease_ms: int, now_ms: int) -> int:
@@ -304,11 +310,11 @@ def still_ours(conn: Connection, fence: Fence, owner: str) -> JobState | None:
 def mark_started(conn: Connection, fence: Fence, now_ms: int) -> bool:
     """ComfyUI began this attempt. False, and nothing written, if the attempt no longer counts."""
     # The job before the attempt, as in `settle`: two that lock in different orders wait for each other.
-    conn.execute(_LOCKED, {"job_id": fence.job_id})
+    _LOCKED.one(conn, {"job_id": fence.job_id})
     values = {"of_job": fence.job_id, "of_number": fence.attempt, "now_ms": now_ms}
-    if conn.execute(_BEGAN, values).rowcount == 0:
+    if _BEGAN.count(conn, values) == 0:
         return False
-    if (moved := conn.execute(_RUNS, values).one_or_none()) is not None:
+    if (moved := _RUNS.one(conn, values)) is not None:
         tell(conn, job_row(moved), "job.running", {}, now_ms)
     return True
 

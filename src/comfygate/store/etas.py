@@ -27,6 +27,7 @@ from comfygate.domain.eta_error import SCORES_KEPT, Judged
 from comfygate.domain.run_times import Kind
 from comfygate.store.eta_tables import etas
 from comfygate.store.jobs import job_row
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import JobRow
 from comfygate.store.tables import IS_QUEUED, attempts, jobs, misfits, pair_quarantines
 
@@ -36,8 +37,7 @@ REPORT_JOBS_MAX = 2000
 """Newest judged jobs of a lane that a report is about."""
 
 
-# Built once: building a statement costs more than running it.
-_JUDGED = (
+_JUDGED = Prepared(
     update(etas)
     .where(etas.c.job_id == bindparam("of_job"), etas.c.ended_at_ms.is_(None))
     .values(took_ms=bindparam("now_ms", type_=BigInteger) - etas.c.at_ms, ended_at_ms=bindparam("now_ms"))
@@ -208,7 +208,7 @@ def tell_etas(conn: Connection, told: Iterable[Told]) -> int:
 
 def judge(conn: Connection, job_id: str, now_ms: int) -> None:
     """The job succeeded now: what it took is written beside what it was told, if it was."""
-    conn.execute(_JUDGED, {"of_job": job_id, "now_ms": now_ms})
+    _JUDGED.count(conn, {"of_job": job_id, "now_ms": now_ms})
 
 
 def models_judged(conn: Connection, lane: str, priority: int) -> list[tuple[Quantiles, int]]:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, Text, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, Integer, Select, Text, bindparam, delete, exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.store import turns
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import JobRow
 from comfygate.store.tables import (
     ELSEWHERE,
@@ -54,27 +55,28 @@ class Taste:
     limits: Mapping[str, int] = field(default_factory=dict)
 
 
-Head = Row[tuple[int, int, int, str, str, str, int | None, str, str, int, int]]
-_COLUMNS = (
-    jobs.c.priority,
-    jobs.c.share,
-    jobs.c.ticket,
-    jobs.c.id,
-    jobs.c.lane,
-    jobs.c.account_id,
-    jobs.c.running_max,
-    jobs.c.workflow,
-    jobs.c.models,
-    jobs.c.created_at_ms,
-    jobs.c.queue_deadline_at_ms,
-)
+class Head(NamedTuple):
+    """A queued job, as far as a claim looks at it."""
 
-_MINE = (
+    priority: int
+    share: int
+    ticket: int
+    id: str
+    lane: str
+    account_id: str
+    running_max: int | None
+    workflow: str
+    models: str
+    created_at_ms: int
+    queue_deadline_at_ms: int
+
+
+_MINE = Prepared(
     select(jobs.c.ticket)
     .where(jobs.c.ticket == bindparam("ticket"), IS_QUEUED)
     .with_for_update(skip_locked=True)
 )
-_GRAPH = select(job_graphs.c.graph).where(job_graphs.c.job_id == bindparam("job_id"))
+_GRAPH = Prepared(select(job_graphs.c.graph).where(job_graphs.c.job_id == bindparam("job_id")))
 
 
 def first_for(
@@ -102,7 +104,7 @@ def first_for(
             return None
         if before and not _count_overtakes(conn, before, taste.overtakes_max):
             chosen = head
-        if conn.execute(_MINE, {"ticket": chosen.ticket}).scalar() is None:
+        if _MINE.one(conn, {"ticket": chosen.ticket}) is None:
             # Another server is taking it, or has.
             passed.tickets.add(chosen.ticket)
             continue
@@ -158,7 +160,7 @@ def fits(conn: Connection, job: Head, server: str, now_ms: int, taste: Taste) ->
     """Whether the server can run it; found out once a workflow, and kept where it cannot."""
     if taste.judge is None or not job.workflow or job.workflow in taste.good:
         return True
-    reason = taste.judge(conn.execute(_GRAPH, {"job_id": job.id}).scalar_one())
+    reason = taste.judge(_GRAPH.one(conn, {"job_id": job.id}).graph)
     if not reason:
         taste.good.add(job.workflow)
         return True
@@ -182,9 +184,9 @@ def _warm_or(
         return head, ()
     values = {"lane": head.lane, "server": server, "now_ms": now_ms, "priority": head.priority}
     before: list[int] = []
-    for row in conn.execute(_near_query(), {**values, "most": taste.window}):
+    for row in _near().rows(conn, {**values, "most": taste.window}):
         if row.models == taste.warm and row.workflow in taste.good and row.running_max is None:
-            return row, before
+            return Head._make(row), before
         before.append(row.ticket)
     return head, ()
 
@@ -234,7 +236,7 @@ def _first_query(*, oldest: bool, past_accounts: bool, past_tickets: bool) -> Se
     drained = exists().where(servers.c.name == server, servers.c.drained_at_ms.is_not(None))
     order = (jobs.c.ticket,) if oldest else (jobs.c.priority, jobs.c.share, jobs.c.ticket)
     query = (
-        select(*_COLUMNS)
+        select(*(jobs.c[name] for name in Head._fields))
         .where(jobs.c.lane == lane, IS_QUEUED, ~failed_there, ~hung_there, ~unfit, ~paused, ~drained)
         .order_by(*order)
     )
@@ -242,27 +244,36 @@ def _first_query(*, oldest: bool, past_accounts: bool, past_tickets: bool) -> Se
         query = query.where(jobs.c.account_id.not_in(bindparam("accounts", expanding=True)))
     if past_tickets:
         query = query.where(jobs.c.ticket.not_in(bindparam("tickets", expanding=True)))
-    return query.limit(bindparam("most"))
+    return query.limit(bindparam("most", type_=Integer))
 
 
 @cache
-def _near_query() -> Select[Any]:
+def _first(*, oldest: bool) -> Prepared:
+    return Prepared(_first_query(oldest=oldest, past_accounts=False, past_tickets=False))
+
+
+@cache
+def _near() -> Prepared:
     first = _first_query(oldest=False, past_accounts=False, past_tickets=False)
-    return first.where(jobs.c.priority == bindparam("priority"))
+    return Prepared(first.where(jobs.c.priority == bindparam("priority")))
 
 
 def _first_in(
     conn: Connection, lane: str, server: str, now_ms: int, passed: Passed, *, oldest: bool
 ) -> Head | None:
+    values: dict[str, object] = {"lane": lane, "server": server, "now_ms": now_ms, "most": 1}
+    if not (passed.accounts or passed.tickets):
+        found = _first(oldest=oldest).one(conn, values)
+        return None if found is None else Head._make(found)
     query = _first_query(
         oldest=oldest, past_accounts=bool(passed.accounts), past_tickets=bool(passed.tickets)
     )
-    values: dict[str, object] = {"lane": lane, "server": server, "now_ms": now_ms, "most": 1}
     if passed.accounts:
         values["accounts"] = sorted(passed.accounts)
     if passed.tickets:
         values["tickets"] = sorted(passed.tickets)
-    return conn.execute(query, values).one_or_none()
+    row = conn.execute(query, values).one_or_none()
+    return None if row is None else Head._make(row)
 
 
 def other_server_for(conn: Connection, job: JobRow, *, besides: str, now_ms: int) -> bool:

@@ -14,20 +14,20 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.store.clock import clock_of, lease_clock
+from comfygate.store.prepared import Prepared
 from comfygate.store.tables import leases
 
 _THESE = leases.c.name.in_(bindparam("names", expanding=True))
-# Built once: building a statement costs more than running it, and a claim asks this each time.
 _HELD = {
-    dialect: select(leases.c.name)
-    .where(
+    dialect: select(leases.c.name).where(
         leases.c.name == bindparam("called"),
         leases.c.owner == bindparam("by"),
         leases.c.until_at_ms >= clock_of(dialect),
     )
-    .with_for_update(read=True)
     for dialect in ("sqlite", "postgresql")
 }
+_IS_OF = {dialect: Prepared(query) for dialect, query in _HELD.items()}
+_HOLDS = {dialect: Prepared(query.with_for_update(read=True)) for dialect, query in _HELD.items()}
 
 
 def take(conn: Connection, name: str, owner: str, lease_ms: int, now_ms: int) -> bool:
@@ -87,15 +87,13 @@ def _make_all(conn: Connection, names: Collection[str], owner: str, lease_ms: in
 def holds(conn: Connection, name: str, owner: str, now_ms: int) -> bool:
     """Whether the lease is ours; it stays so until the caller's transaction ends."""
     given = {"called": name, "by": owner, "clock": now_ms}
-    return conn.execute(_HELD[conn.dialect.name], given).scalar() is not None
+    return _HOLDS[conn.dialect.name].one(conn, given) is not None
 
 
 def is_of(conn: Connection, name: str, owner: str, now_ms: int) -> bool:
     """Whether the lease is this owner's now. For those who only read: nothing keeps it so."""
-    query = select(leases.c.owner).where(
-        leases.c.name == name, leases.c.until_at_ms >= lease_clock(conn, now_ms)
-    )
-    return conn.execute(query).scalar() == owner
+    given = {"called": name, "by": owner, "clock": now_ms}
+    return _IS_OF[conn.dialect.name].one(conn, given) is not None
 
 
 def owners(conn: Connection, now_ms: int) -> dict[str, str]:

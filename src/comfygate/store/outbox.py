@@ -10,14 +10,24 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, insert, select, update
 
-from comfygate.store.prepared import Prepared
+from comfygate.store.prepared import OfMany, Prepared
 from comfygate.store.rows import JobRow, OutboxRow
 from comfygate.store.tables import outbox
 
 _TELL = Prepared(
     insert(outbox).inline(), ["job_id", "account_id", "lane", "kind", "payload", "created_at_ms"]
+)
+_WAITING = (
+    select(outbox)
+    .where(outbox.c.delivered_at_ms.is_(None))
+    .order_by(outbox.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_ALL_WAITING = Prepared(_WAITING)
+_DELIVERED = OfMany(
+    lambda ids: update(outbox).where(outbox.c.id.in_(ids)).values(delivered_at_ms=bindparam("now_ms"))
 )
 
 
@@ -38,9 +48,10 @@ def tell(conn: Connection, job: JobRow, kind: str, payload: dict[str, Any], now_
 
 def waiting(conn: Connection, limit: int, past_jobs: Collection[str] = ()) -> list[OutboxRow]:
     """The oldest undelivered rows, at most `limit`, in order, leaving out those of `past_jobs`."""
-    query = select(outbox).where(outbox.c.delivered_at_ms.is_(None)).order_by(outbox.c.id).limit(limit)
     if past_jobs:
-        query = query.where(outbox.c.job_id.not_in(past_jobs))
+        found = conn.execute(_WAITING.where(outbox.c.job_id.not_in(past_jobs)), {"most": limit}).all()
+    else:
+        found = _ALL_WAITING.rows(conn, {"most": limit})
     return [
         OutboxRow(
             id=row.id,
@@ -51,13 +62,13 @@ def waiting(conn: Connection, limit: int, past_jobs: Collection[str] = ()) -> li
             payload=json.loads(row.payload),
             created_at_ms=row.created_at_ms,
         )
-        for row in conn.execute(query)
+        for row in found
     ]
 
 
 def mark_delivered(conn: Connection, ids: Sequence[int], now_ms: int) -> None:
     """Note that these rows were told."""
-    conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(delivered_at_ms=now_ms))
+    _DELIVERED.count(conn, ids, {"now_ms": now_ms})
 
 
 def prune(conn: Connection, delivered_before_ms: int) -> int:

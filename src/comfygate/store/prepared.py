@@ -2,7 +2,7 @@
 the driver's own cursor.
 
 SQLAlchemy takes 54 µs to execute an INSERT that was built before, the driver 8 (docs/decisions/0014). For
-statements of fixed text over plain columns alone: text and whole numbers. What the driver raises comes out as
+statements of fixed text over plain columns alone: text and numbers. What the driver raises comes out as
 SQLAlchemy's error, as from `Connection.execute`.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Executable, Integer, String
+from sqlalchemy import BindParameter, Connection, Dialect, Executable, Float, Integer, String, bindparam
 from sqlalchemy.exc import DBAPIError
 
 Values = Mapping[str, Any]
@@ -37,7 +37,7 @@ class Prepared:
         returned = getattr(statement, "exported_columns", ())
         for column in returned:
             # Others would need SQLAlchemy's processors: false for a 0, say.
-            assert isinstance(column.type, Integer | String), f"{column} is not plain"  # noqa: S101
+            assert isinstance(column.type, Float | Integer | String), f"{column} is not plain"  # noqa: S101
         names = [column.key for column in returned]
         self._row: Any = namedtuple("Row", names) if names else tuple
 
@@ -49,6 +49,11 @@ class Prepared:
         """The first row that it returns, or None."""
         found = self._run(conn, values)[0]
         return self._row._make(found[0]) if found else None
+
+    def scalar(self, conn: Connection, values: Values) -> Any:
+        """The first value of the first row that it returns, or None."""
+        found = self._run(conn, values)[0]
+        return found[0][0] if found else None
 
     def count(self, conn: Connection, values: Values) -> int:
         """How many rows it changed; of a statement that returns none."""
@@ -75,6 +80,7 @@ class Prepared:
     def _compile(self, dialect: Dialect) -> _Compiled:
         statement: Any = self._statement
         known = statement.compile(dialect=dialect, column_keys=self._columns)
+        assert "POSTCOMPILE" not in str(known), f"{known} is of no fixed text"  # noqa: S101
         binds: Mapping[str, Any] = known.binds
         fixed = {name: bind.value for name, bind in binds.items() if not bind.required}
         if known.positional:
@@ -90,6 +96,26 @@ class Prepared:
 
         ready = self._compiled[dialect.name] = _Compiled(str(known), given)
         return ready
+
+
+class OfMany:
+    """A statement about any number of values, prepared for 1, 2, 4, … of them: a list is filled up with its
+    last one. `about` makes it of the parameters to compare with."""
+
+    def __init__(self, about: Callable[[list[BindParameter[Any]]], Executable]) -> None:
+        self._about = about
+        self._of: dict[int, Prepared] = {}
+
+    def count(self, conn: Connection, many: Sequence[int | str], values: Values | None = None) -> int:
+        """How many rows it changed."""
+        if not many:
+            return 0
+        size = 1 << (len(many) - 1).bit_length()
+        named = {f"one_{number}": many[min(number, len(many) - 1)] for number in range(size)}
+        known = self._of.get(size)
+        if known is None:
+            known = self._of[size] = Prepared(self._about([bindparam(name) for name in named]))
+        return known.count(conn, {**named, **(values or {})})
 
 
 def say(conn: Connection, text: str) -> None:

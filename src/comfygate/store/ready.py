@@ -21,10 +21,11 @@ from comfygate.store import turns
 from comfygate.store.attempts import Slot, claimed_attempt, leave, open_attempt
 from comfygate.store.fit import LOOKS_MAX, Head, Passed, Taste, best, fits
 from comfygate.store.jobs import get_job, job_row
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import ClaimedAttempt
 from comfygate.store.tables import attempts, jobs, ready, servers
 
-_SET = (
+_SET = Prepared(
     update(ready)
     .where(ready.c.server == bindparam("of_server"))
     .values(
@@ -34,22 +35,26 @@ _SET = (
         made_at_ms=bindparam("now_ms"),
     )
 )
-_ADD = insert(ready).inline()
-_USE = delete(ready).where(ready.c.server == bindparam("of_server"), ready.c.prompt_id == bindparam("prompt"))
-_TAKE = (
+_ADD = Prepared(insert(ready).inline(), ["server", "job_id", "number", "prompt_id", "made_at_ms"])
+_USE = Prepared(
+    delete(ready).where(ready.c.server == bindparam("of_server"), ready.c.prompt_id == bindparam("prompt"))
+)
+_TAKE = Prepared(
     update(jobs)
     .where(jobs.c.id == bindparam("job"), jobs.c.state == "queued", jobs.c.attempt == bindparam("before"))
     .values(state=JobState.CLAIMED.value, attempt=jobs.c.attempt + 1)
     .returning(*jobs.c)
 )
-_MINE = select(attempts.c.job_id).where(
-    attempts.c.job_id == bindparam("job"),
-    attempts.c.prompt_id == bindparam("prompt"),
-    attempts.c.owner == bindparam("owner"),
-    attempts.c.ended_at_ms.is_(None),
+_MINE = Prepared(
+    select(attempts.c.job_id).where(
+        attempts.c.job_id == bindparam("job"),
+        attempts.c.prompt_id == bindparam("prompt"),
+        attempts.c.owner == bindparam("owner"),
+        attempts.c.ended_at_ms.is_(None),
+    )
 )
-_DRAINED = select(servers.c.name).where(
-    servers.c.name == bindparam("server"), servers.c.drained_at_ms.is_not(None)
+_DRAINED = Prepared(
+    select(servers.c.name).where(servers.c.name == bindparam("server"), servers.c.drained_at_ms.is_not(None))
 )
 
 
@@ -100,9 +105,9 @@ def make_ready(
     values = {
         "of_server": slot.server, "job": job.id, "nth": number, "prompt": prompt_id, "now_ms": now_ms
     }  # fmt: skip
-    if conn.execute(_SET, values).rowcount == 0:
+    if _SET.count(conn, values) == 0:
         row = {"server": slot.server, "job_id": job.id, "number": number, "prompt_id": prompt_id}
-        conn.execute(_ADD, {**row, "made_at_ms": now_ms})
+        _ADD.count(conn, {**row, "made_at_ms": now_ms})
     attempt = claimed_attempt(
         conn, replace(job, attempt=number), prompt_id, slot.server, slot.number, adopted=False
     )
@@ -162,13 +167,11 @@ def claim_ready(
     if not leases_store.holds(conn, under_lease, owner, now_ms):
         return Late.NOT_OURS
     mine = {"job": attempt.fence.job_id, "prompt": attempt.prompt_id, "owner": owner}
-    if conn.execute(_MINE, mine).first() is not None:
+    if _MINE.one(conn, mine) is not None:
         return Late.CLAIMED
-    if conn.execute(_DRAINED, {"server": attempt.server}).first() is not None:
+    if _DRAINED.one(conn, {"server": attempt.server}) is not None:
         return Late.GONE
-    taken = conn.execute(
-        _TAKE, {"job": attempt.fence.job_id, "before": attempt.fence.attempt - 1}
-    ).one_or_none()
+    taken = _TAKE.one(conn, {"job": attempt.fence.job_id, "before": attempt.fence.attempt - 1})
     if taken is None:
         return Late.GONE
     job = job_row(taken)
@@ -177,7 +180,7 @@ def claim_ready(
         leave(conn, fence, now_ms)
     slot = Slot(attempt.server, attempt.slot, ())
     open_attempt(conn, job, slot, attempt.prompt_id, owner, lease_ms, now_ms)
-    conn.execute(_USE, {"of_server": attempt.server, "prompt": attempt.prompt_id})
+    _USE.count(conn, {"of_server": attempt.server, "prompt": attempt.prompt_id})
     return Late.CLAIMED
 
 

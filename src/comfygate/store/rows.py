@@ -255,12 +255,13 @@ class JobScore:
 @dataclass(frozen=True, slots=True)
 class Screening:
     """What a job's outputs screened as, to be recorded by the settling transaction. `suspicion` is what
-    counts against its account; `held` are the outputs that wait for the operator."""
+    counts against its account; `held` are the outputs that wait for the operator; `model` gave the scores."""
 
     scores: tuple[JobScore, ...]
     suspicion: Suspicion | None = None
     held: tuple[NewOutput, ...] = ()
     suspicions_max: int = 0
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

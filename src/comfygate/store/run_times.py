@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from comfygate.domain.run_times import Kind, kept_after
 from comfygate.domain.watchdog import usual_after
 from comfygate.store.eta_tables import run_samples
+from comfygate.store.prepared import Prepared
 from comfygate.store.tables import run_times
 
 SAMPLE_ROWS_MAX = 128
@@ -24,9 +25,9 @@ SAMPLE_ROWS_MAX = 128
 USUAL: Final = select(run_times.c.usual_ms).where(run_times.c.workflow == bindparam("workflow"))
 """The usual time of a run of the bound `workflow`, in ms; no row before one succeeded."""
 
-# Built once: building a statement costs more than running it.
+_USUAL = Prepared(USUAL)
 _FIRST_RUN = insert(run_times)
-_RUN = (
+_RUN = Prepared(
     update(run_times)
     .where(run_times.c.workflow == bindparam("of_workflow"))
     .values(
@@ -39,9 +40,9 @@ _THESE = (
     run_samples.c.shape == bindparam("of_shape"),
     run_samples.c.server == bindparam("of_server"),
 )
-_SAMPLES = select(run_samples.c.samples).where(*_THESE).with_for_update()
+_SAMPLES = Prepared(select(run_samples.c.samples).where(*_THESE).with_for_update())
 _FIRST_SAMPLE = insert(run_samples)
-_SAMPLE = (
+_SAMPLE = Prepared(
     update(run_samples)
     .where(*_THESE)
     .values(
@@ -52,7 +53,7 @@ _SAMPLE = (
 
 def usual_run_ms(conn: Connection, workflow: str) -> int | None:
     """The usual time of a run, in ms; None for a workflow that has not succeeded yet."""
-    found: int | None = conn.execute(USUAL, {"workflow": workflow}).scalar()
+    found: int | None = _USUAL.scalar(conn, {"workflow": workflow})
     return found
 
 
@@ -73,13 +74,13 @@ def learn_run(conn: Connection, workflow: str, run_ms: int, now_ms: int) -> None
         else:
             return
     values = {"of_workflow": workflow, "usual_ms": usual_after(usual, run_ms), "updated_at_ms": now_ms}
-    conn.execute(_RUN, values)
+    _RUN.count(conn, values)
 
 
 def learn_sample(conn: Connection, kind: Kind, server: str, run_ms: int, now_ms: int) -> None:
     """A job of this kind kept a slot of the server busy for `run_ms` and succeeded."""
     these = {f"of_{name}": value for name, value in kind._asdict().items()} | {"of_server": server}
-    known: str | None = conn.execute(_SAMPLES, these).scalar()
+    known: str | None = _SAMPLES.scalar(conn, these)
     if known is None:
         samples = json.dumps(kept_after((), run_ms))
         first = {**kind._asdict(), "server": server, "samples": samples, "runs": 1, "updated_at_ms": now_ms}
@@ -88,11 +89,11 @@ def learn_sample(conn: Connection, kind: Kind, server: str, run_ms: int, now_ms:
                 conn.execute(_FIRST_SAMPLE, first)
         except IntegrityError:
             # Another such job, settled by another replica, was the first.
-            known = conn.execute(_SAMPLES, these).scalar_one()
+            known = _SAMPLES.one(conn, these).samples
         else:
             return
     samples = json.dumps(kept_after(json.loads(known), run_ms))
-    conn.execute(_SAMPLE, {**these, "samples": samples, "updated_at_ms": now_ms})
+    _SAMPLE.count(conn, {**these, "samples": samples, "updated_at_ms": now_ms})
 
 
 def measured(conn: Connection, lane: str, workflows: Collection[str]) -> dict[tuple[Kind, str], list[int]]:

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from comfygate.domain.screening import Suspicion
 from comfygate.store import audit_log, reviews
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import AccountRow, JobRow, JobScore, Screening, SuspicionRow
 from comfygate.store.screening_tables import COUNTING, OF_INPUT, job_scores, scores, suspicions
 from comfygate.store.tables import accounts
+
+_KEEP: Final = {
+    dialect: Prepared(
+        make(scores).on_conflict_do_nothing(index_elements=[scores.c.hash, scores.c.model]).inline(),
+        ["hash", "model", "score", "at_ms"],
+    )
+    for dialect, make in (("sqlite", sqlite_insert), ("postgresql", postgresql_insert))
+}
+_KNOWN = Prepared(
+    select(scores.c.score).where(scores.c.hash == bindparam("blob_hash"), scores.c.model == bindparam("by"))
+)
+_SCREENED = Prepared(
+    insert(job_scores).inline(),
+    ["job_id", "position", "name", "content_type", "hash", "score", "finding", "at_ms"],
+)
 
 ACTOR = "screening"
 """Who suspended an account, in the audit log."""
@@ -20,18 +37,14 @@ ACTOR = "screening"
 
 def known_scores(conn: Connection, hashes: Sequence[str], model: str) -> dict[str, float]:
     """The scores of these bytes by this model, as far as they are known."""
-    query = select(scores.c.hash, scores.c.score).where(scores.c.hash.in_(hashes), scores.c.model == model)
-    return {row.hash: row.score for row in conn.execute(query)}
+    looked_up = {one: _KNOWN.one(conn, {"blob_hash": one, "by": model}) for one in hashes}
+    return {blob_hash: row.score for blob_hash, row in looked_up.items() if row is not None}
 
 
 def keep_score(conn: Connection, blob_hash: str, model: str, score: float, now_ms: int) -> None:
     """Remember a score. Of two that looked at the same bytes at once the first one counts."""
-    make = sqlite_insert if conn.dialect.name == "sqlite" else postgresql_insert
-    conn.execute(
-        make(scores)
-        .values(hash=blob_hash, model=model, score=score, at_ms=now_ms)
-        .on_conflict_do_nothing(index_elements=[scores.c.hash, scores.c.model])
-    )
+    values = {"hash": blob_hash, "model": model, "score": score, "at_ms": now_ms}
+    _KEEP[conn.dialect.name].count(conn, values)
 
 
 def forget_scores(conn: Connection, before_ms: int) -> None:
@@ -44,23 +57,20 @@ def record_screening(
 ) -> None:
     """Write down what a job's outputs screened as, in the transaction that ends the job: the scores, what is
     held for review (only if the job `failed` for it), and what counts against the account."""
-    if screening.scores:
-        conn.execute(
-            insert(job_scores),
-            [
-                {
-                    "job_id": job.id,
-                    "position": one.position,
-                    "name": one.name,
-                    "content_type": one.content_type,
-                    "hash": one.hash,
-                    "score": one.score,
-                    "finding": one.finding.value,
-                    "at_ms": now_ms,
-                }
-                for one in screening.scores
-            ],
-        )
+    for one in screening.scores:
+        row = {
+            "job_id": job.id,
+            "position": one.position,
+            "name": one.name,
+            "content_type": one.content_type,
+            "hash": one.hash,
+            "score": one.score,
+            "finding": one.finding.value,
+            "at_ms": now_ms,
+        }
+        _SCREENED.count(conn, row)
+        if screening.model:
+            keep_score(conn, one.hash, screening.model, one.score, now_ms)
     if screening.suspicion is None:
         return
     worst = max(screening.scores, key=lambda one: one.score)

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from comfygate.domain.blame import CONSEQUENCES, Blame, Decision, decide, sentence_of
 from comfygate.domain.credits import EntryKind, HoldState
 from comfygate.domain.job import (
-    IN_FLIGHT,
     Canceled,
     Failed,
     Fence,
@@ -31,20 +30,20 @@ from comfygate.store.assets import record_output
 from comfygate.store.fit import other_server_for, quarantine_pair
 from comfygate.store.jobs import job_row
 from comfygate.store.outbox import tell
+from comfygate.store.prepared import Prepared
 from comfygate.store.rows import JobRow, NewOutput, Screening
 from comfygate.store.run_times import learn_run, learn_sample
 from comfygate.store.screening import record_screening
-from comfygate.store.tables import attempts, jobs, servers
+from comfygate.store.tables import IN_FLIGHT, attempts, jobs, servers
 
 _NO_MORE = Decision(again=False, elsewhere=False)
 
-# Built once: building a statement costs more than running it.
-_JOB = (
+_JOB = Prepared(
     select(jobs)
     .where(
         jobs.c.id == bindparam("of_job"),
         jobs.c.attempt == bindparam("of_number"),
-        jobs.c.state.in_([state.value for state in sorted(IN_FLIGHT)]),
+        IN_FLIGHT,
     )
     .with_for_update()
 )
@@ -53,26 +52,26 @@ _THIS_ONE = (
     attempts.c.number == bindparam("of_number"),
     attempts.c.ended_at_ms.is_(None),
 )
-_MINE = (
-    select(attempts, servers.c.ahead)
+_MINE = Prepared(
+    select(attempts.c.server, attempts.c.claimed_at_ms, attempts.c.started_at_ms, servers.c.ahead)
     .outerjoin(servers, servers.c.name == attempts.c.server)
     .where(*_THIS_ONE)
 )
-_ENDED = (
+_ENDED = Prepared(
     update(attempts)
     .where(*_THIS_ONE)
     .values({name: bindparam(name) for name in ("ended_at_ms", "outcome", "cause", "blame", "elsewhere")})
 )
-_EARLIER = (
+_EARLIER = Prepared(
     select(attempts.c.blame)
     .where(attempts.c.job_id == bindparam("of_job"), attempts.c.number < bindparam("of_number"))
     .order_by(attempts.c.number)
 )
 
 
-def _moved(*columns: str) -> Update:
+def _moved(*columns: str) -> Prepared:
     """Moves a job from `was`, with values for these columns."""
-    return (
+    return Prepared(
         update(jobs)
         .where(
             jobs.c.id == bindparam("of_job"),
@@ -114,11 +113,11 @@ def settle(
     hung is kept off the server for `pair_quarantine_ms`.
     """
     this = {"of_job": fence.job_id, "of_number": fence.attempt}
-    row = conn.execute(_JOB, this).one_or_none()
+    row = _JOB.one(conn, this)
     if row is None:
         return Settled.STALE
     job = job_row(row)
-    mine = conn.execute(_MINE, this).one_or_none()
+    mine = _MINE.one(conn, this)
     if mine is None:
         return Settled.STALE
     blame = outcome.blame if isinstance(outcome, Failed | Lost) else None
@@ -152,18 +151,18 @@ def settle(
     return Settled.DONE
 
 
-def _busy_since(mine: Row[Any]) -> int:
+def _busy_since(mine: Any) -> int:
     """Since when the attempt kept its slot busy: where prompts wait for one another, not since its claim."""
     began: int | None = mine.started_at_ms if mine.ahead else None
     return began or int(mine.claimed_at_ms)
 
 
 def _decided(
-    conn: Connection, job: JobRow, mine: Row[tuple[object, ...]], blame: Blame, attempts_max: int, now_ms: int
+    conn: Connection, job: JobRow, mine: Any, blame: Blame, attempts_max: int, now_ms: int
 ) -> Decision:
     """What the table of blame says, given the job's earlier attempts and the other servers of its lane."""
-    earlier = conn.execute(_EARLIER, {"of_job": job.id, "of_number": job.attempt}).scalars()
-    before = [None if found is None else Blame(found) for found in earlier]
+    earlier = _EARLIER.rows(conn, {"of_job": job.id, "of_number": job.attempt})
+    before = [None if row.blame is None else Blame(row.blame) for row in earlier]
     other = other_server_for(conn, job, besides=mine.server, now_ms=now_ms)
     return decide(blame, before, attempts_max=attempts_max, other_server=other)
 
@@ -179,7 +178,7 @@ def _end_attempt(conn: Connection, fence: Fence, outcome: Outcome, decision: Dec
         "blame": None if blame is None else blame.value,
         "elsewhere": decision.again and decision.elsewhere,
     }
-    conn.execute(_ENDED, values)
+    _ENDED.count(conn, values)
 
 
 def _end_job(
@@ -202,10 +201,10 @@ def _end_job(
 
 
 def _move(
-    conn: Connection, moved: Update, job: JobRow, after: JobState, values: Mapping[str, object]
+    conn: Connection, moved: Prepared, job: JobRow, after: JobState, values: Mapping[str, object]
 ) -> None:
     this = {"of_job": job.id, "of_number": job.attempt, "was": job.state.value}
-    conn.execute(moved, {**this, "state": after.value, **values})
+    moved.count(conn, {**this, "state": after.value, **values})
 
 
 def _cause(outcome: Outcome) -> str:

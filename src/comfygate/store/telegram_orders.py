@@ -11,7 +11,16 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy import delete as delete_from
 
 from comfygate.store.bot_tables import telegram_drafts, telegram_jobs
+from comfygate.store.prepared import OfMany
 from comfygate.store.tables import idempotency_keys, jobs
+
+_DUE = OfMany(
+    lambda ids: (
+        update(telegram_jobs)
+        .where(telegram_jobs.c.job_id.in_(ids), telegram_jobs.c.told_at_ms.is_(None))
+        .values(due=True)
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +190,7 @@ def take_due(conn: Connection) -> list[str]:
 
 def mark_due(conn: Connection, job_ids: Sequence[str]) -> None:
     """Something happened to these jobs; most are told to no chat."""
-    conn.execute(
-        update(telegram_jobs)
-        .where(telegram_jobs.c.job_id.in_(job_ids), telegram_jobs.c.told_at_ms.is_(None))
-        .values(due=True)
-    )
+    _DUE.count(conn, job_ids)
 
 
 def note_shown(
