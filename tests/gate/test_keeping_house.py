@@ -1,20 +1,24 @@
 """What waited too long ends with a refund; bytes go when nothing refers to them; rows stay."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, update
 
 from comfygate.app import opened
 from comfygate.domain.errors import NotFound
+from comfygate.domain.order import Place
 from comfygate.gate import accounts, files
-from comfygate.gate.context import Context
+from comfygate.gate.context import Context, lane_bell
 from comfygate.gate.files import Upload
-from comfygate.gate.janitor import sweep_orphans, tidy_once
+from comfygate.gate.janitor import MISFITS_KEEP_SECONDS, keep_house, sweep_orphans, tidy_once
 from comfygate.gate.submit import Submission, submit
 from comfygate.gate.views import get_job
 from comfygate.settings import load_settings
+from comfygate.store.tables import jobs, misfits
 from tests.api.house import png
 
 GRAPH = {
@@ -110,3 +114,36 @@ async def test_bytes_without_a_row_are_swept_once_they_are_old(ctx: Context, clo
     clock.ms += 2 * HOUR_MS
     assert await sweep_orphans(ctx) == 1
     assert orphan.key not in [found.key async for found in ctx.blobs.keys("results")]
+
+
+async def rung(ctx: Context, act: Awaitable[object]) -> bool:
+    """Whether the lane's bell says, while `act` is done, that its order may be another."""
+    news: list[Place | None] = []
+    ctx.bells.attend([lane_bell("image")], lambda place, _from_outside: news.append(place))
+    await act
+    return None in news
+
+
+async def test_what_changes_the_order_of_a_lane_rings_its_bell(ctx: Context, clock: Clock) -> None:
+    """Or what is ready ahead would be sent before what is first now."""
+    assert not await rung(ctx, tidy_once(ctx))
+    misfit = {"workflow": "w", "server": "one", "reason": "no class X", "judged_at_ms": clock.ms}
+    await ctx.store.run(lambda conn: conn.execute(insert(misfits).values(**misfit)))
+    clock.ms += MISFITS_KEEP_SECONDS * 1000 + 1
+    assert await rung(ctx, tidy_once(ctx))
+
+
+async def test_turns_that_are_forgotten_at_the_start_ring_the_bell(ctx: Context) -> None:
+    account = (await accounts.add_account(ctx, "ann", credits=10)).account
+    graph = {"1": GRAPH["2"] | {"inputs": {"filename_prefix": "x", "images": ["2", 0]}}}
+    size = {"width": 8, "height": 8, "batch_size": 1}
+    graph["2"] = {"class_type": "EmptyImage", "inputs": size}
+    await submit(ctx, Submission(account.id, graph))
+    await ctx.store.run(lambda conn: conn.execute(update(jobs).values(share=7)))
+    heard: asyncio.Event = asyncio.Event()
+    ctx.bells.attend([lane_bell("image")], lambda _place, _from_outside: heard.set())
+    keeping = asyncio.create_task(keep_house(ctx))
+    async with asyncio.timeout(20):
+        await heard.wait()
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)

@@ -9,15 +9,21 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import Connection, insert
 
 import comfygate
 from comfygate.comfy.client import ComfyClient
 from comfygate.comfy.errors import ProtocolError, ServerUnreachable
 from comfygate.comfy.transport import Transport
+from comfygate.domain.errors import StoreTrouble
 from comfygate.gate import operate
 from comfygate.gate.abilities import PARSE_ASIDE_BYTES, Abilities
 from comfygate.simulator import Simulator
+from comfygate.store import fit as fit_store
+from comfygate.store.tables import misfits
+from tests.looking import before_the_next_look
 from tests.promises.rig import PATIENCE_SECONDS, settings_for
+from tests.store.world import World
 
 
 class Answering:
@@ -92,3 +98,32 @@ async def test_between_deep_looks_one_request_is_enough(
         assert (asked["system_stats"], asked["features"], asked["object_info"]) == (1, 1, 1)
         await simulator.restart()
         await until("system_stats", 2)
+
+
+async def test_what_was_kept_off_comes_back_once_the_database_does(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server can run is new, and the database fails just then: the next look makes up for that."""
+    world = World(database_url)
+    trouble = [StoreTrouble("the database is in trouble")]
+    real = fit_store.forget_misfits
+
+    def forget_misfits(conn: Connection, server: str) -> int:
+        if trouble:
+            raise trouble.pop()
+        return real(conn, server)
+
+    monkeypatch.setattr(fit_store, "forget_misfits", forget_misfits)
+    settings = settings_for(tmp_path / "gate", database_url, comfy={"probe_seconds": 0.02})
+    async with (
+        Simulator(base_dir=tmp_path / "comfy") as simulator,
+        comfygate.open(settings) as gate,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        now_ms = gate.ctx.now_ms()
+        misfit = {"workflow": "w", "server": "one", "reason": "node class X", "judged_at_ms": now_ms}
+        await gate.ctx.store.run(lambda conn: conn.execute(insert(misfits).values(**misfit)))
+        await operate.servers_add(gate.ctx, "one", simulator.url, ["image"])
+        while (await asyncio.to_thread(world.sql, "SELECT count(*) FROM misfits"))[0][0]:
+            await before_the_next_look()
+    assert not trouble

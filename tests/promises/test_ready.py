@@ -9,15 +9,18 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from sqlalchemy import Connection, update
 
 from comfygate.domain.job import Fence
 from comfygate.gate import server_loop
 from comfygate.gate.claiming import Claiming
 from comfygate.simulator import Simulator
 from comfygate.simulator.journal import Moment
-from comfygate.store import jobs
+from comfygate.store import fit, jobs
 from comfygate.store.ready import Late
 from comfygate.store.rows import ClaimedAttempt
+from comfygate.store.tables import jobs as jobs_table
+from tests.looking import before_the_next_look
 from tests.promises.rig import PATIENCE_SECONDS, Caller, Gateway, gateway, plain_graph, settings_for
 from tests.promises.street import Street
 from tests.store.world import World
@@ -202,12 +205,57 @@ async def test_a_second_server_takes_what_was_ready_on_the_first(
     await house.audit()
 
 
-async def test_a_stop_leaves_nothing_ready(tmp_path: Path, database_url: str, simulator: Simulator) -> None:
+async def test_what_ended_its_time_off_the_server_goes_before_what_is_ready(
+    house: Gateway, simulator: Simulator, world: World
+) -> None:
+    """Nothing rings when a quarantine of a workflow is over."""
+    ctx = house.house.service.ctx
+    ann = await house.add_account("ann")
+    simulator.hold("node")
+    first = await ann.submit(plain_graph(1))
+    await ann.until(first, "running")
+    await house.operate("lanes.pause", lane="image")
+    before, after = [await ann.submit(plain_graph(number)) for number in (2, 3)]
+    until_at_ms = ctx.now_ms() + 2_000
+
+    def keep_off(conn: Connection) -> None:
+        conn.execute(update(jobs_table).where(jobs_table.c.id == before).values(workflow="w"))
+        fit.quarantine_pair(conn, "w", "one", "it hung", until_at_ms)
+
+    await ctx.store.run(keep_off)
+    await house.operate("lanes.resume", lane="image")
+    await until_ready(world, after)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while ctx.now_ms() < until_at_ms:
+            await before_the_next_look()
+    simulator.release()
+    for job in (first, before, after):
+        assert (await ann.end(job))["status"] == "succeeded"
+    assert sent(simulator) == [first, before, after]
+    await house.audit()
+
+
+async def test_what_is_dropped_leaves_no_row(house: Gateway, simulator: Simulator, world: World) -> None:
+    """Or the next process would look for it on the server."""
+    ann, first, second = await with_one_ready(house, simulator, world)
+    await ann.call("POST", f"/api/v2/jobs/{second}/cancel")
+    await until_ready(world, None)
+    simulator.release()
+    assert (await ann.end(first))["status"] == "succeeded"
+    await house.audit()
+
+
+@pytest.mark.parametrize("canceled", [False, True], ids=["ready", "canceled"])
+async def test_a_stop_leaves_nothing_ready(
+    tmp_path: Path, database_url: str, simulator: Simulator, canceled: bool
+) -> None:
     world = World(database_url)
     settings = settings_for(tmp_path / "gate", database_url, dispatch={"stop_seconds": 0})
     async with gateway(settings) as house:
         await house.add_server("one", simulator.url, "image")
-        await with_one_ready(house, simulator, world)
+        ann, _, second = await with_one_ready(house, simulator, world)
+        if canceled:
+            await ann.call("POST", f"/api/v2/jobs/{second}/cancel")
     assert world.sql("SELECT count(*) FROM ready")[0][0] == 0
     simulator.release()
 

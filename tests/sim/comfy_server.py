@@ -59,7 +59,7 @@ class SimServer:
         self.world = world
         self.name = name
         self.version = version
-        self.slots_most = slots
+        self.ours_most = slots
         self.rng = random.Random(f"{name}/{world.plan.seed}")  # noqa: S311 - no secret
         self.up = True
         self.stalled = False

@@ -194,9 +194,10 @@ async def reconfigure(world: World, server: str, slots: int) -> None:
     """The operator changes how many jobs a server takes at once."""
     world.note(f"the operator gives {server} {slots} slots")
     made = world.servers[server]
-    made.slots_most = max(made.slots_most, slots)
+    ahead = world.plan.ahead[list(world.servers).index(server)]
+    made.ours_most = max(made.ours_most, slots + ahead)
     url, lanes = f"http://{server}:8188", list(world.lanes_of(server))
-    await _tried(world, lambda ctx: operate.servers_add(ctx, server, url, lanes, slots))
+    await _tried(world, lambda ctx: operate.servers_add(ctx, server, url, lanes, slots, ahead))
 
 
 async def after(seconds: float, act: Callable[[], Any]) -> None:

@@ -90,6 +90,9 @@ class Plan:
     storm_seconds: float
     servers: int
     slots: tuple[int, ...]
+    ahead: tuple[int, ...]
+    """By server: whether one prompt more may wait there."""
+
     versions: tuple[str, ...]
     replicas: int
     """Gateway processes at a time. With several, leases decide, as they do on PostgreSQL."""
@@ -116,7 +119,7 @@ def _told_twice(plan: Plan) -> Plan:
     weather = replace(
         plan.weather, pauses=moments[0], database_losses=moments[1], unheard=0.15, out_of_memory=0.4
     )
-    return replace(plan, replicas=2, actions=12, weather=weather)
+    return replace(plan, replicas=2, actions=12, ahead=(0,) * plan.servers, weather=weather)
 
 
 STORMS: Final[dict[str, Callable[[Plan], Plan]]] = {"told-twice": _told_twice}
@@ -129,12 +132,15 @@ def _plan_of(seed: int) -> Plan:
     replicas = rng.choice((1, 1, 2))
     weather = CALM if rng.random() < 0.05 else _weather(rng, storm, replicas)
     servers = rng.choice((1, 2, 2, 2))
+    # Dice of its own: what else a seed stands for is not changed by it.
+    aside = random.Random(f"ahead/{seed}")  # noqa: S311 - a world is made of it, no secret
     return Plan(
         seed=seed,
         weather=weather,
         storm_seconds=storm,
         servers=servers,
         slots=tuple(rng.choice((1, 1, 1, 2)) for _ in range(servers)),
+        ahead=tuple(aside.choice((0, 0, 1)) for _ in range(servers)),
         versions=tuple(rng.choice(("0.3.64", "0.3.64", "0.9.1", "0.3.50")) for _ in range(servers)),
         replicas=replicas,
         users=4,

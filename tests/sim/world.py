@@ -141,11 +141,11 @@ class World:
     # What the servers tell the auditor.
 
     def servers_changed(self, server: SimServer) -> None:
-        """I5: never more of our prompts on a server than its slots."""
+        """I5: never more of our prompts on a server than its slots and the one that may wait there."""
         ours = server.ours()
-        if len(ours) > server.slots_most:
+        if len(ours) > server.ours_most:
             shown = [self.alias(prompt_id) for prompt_id in ours]
-            self.fail(f"I5: {server.name} has {shown} of ours, its slots are {server.slots_most}")
+            self.fail(f"I5: {server.name} has {shown} of ours, it may have {server.ours_most}")
 
     def check_sent(self, server: SimServer, prompt_id: str, graph: dict[str, Any]) -> None:
         """I8: a prompt was written down before it was sent, goes to its server only, and only once."""
@@ -185,8 +185,9 @@ class World:
     async def _story(self) -> None:
         listen_to_the_gate(self)
         names = ("east", "west")[: self.plan.servers]
-        for name, version, slots in zip(names, self.plan.versions, self.plan.slots, strict=True):
-            self.servers[name] = SimServer(self, name, version, slots)
+        each = zip(names, self.plan.versions, self.plan.slots, self.plan.ahead, strict=True)
+        for name, version, slots, ahead in each:
+            self.servers[name] = SimServer(self, name, version, slots + ahead)
         for _ in range(self.plan.replicas):
             self._start(self._supervise())
         await self._open_house()
@@ -217,10 +218,9 @@ class World:
 
     async def _open_house(self) -> None:
         """Servers, accounts and an input each, before anything goes wrong."""
-        for name, slots in zip(self.servers, self.plan.slots, strict=True):
-            lanes = list(self.lanes_of(name))
-            url = f"http://{name}:8188"
-            await people.call(self, lambda ctx, a=(name, url, lanes, slots): operate.servers_add(ctx, *a))  # type: ignore[misc]
+        for name, slots, ahead in zip(self.servers, self.plan.slots, self.plan.ahead, strict=True):
+            given = (name, f"http://{name}:8188", list(self.lanes_of(name)), slots, ahead)
+            await people.call(self, lambda ctx, a=given: operate.servers_add(ctx, *a))  # type: ignore[misc]
         for holder in self.holders:
             made = await people.call(
                 self,

@@ -58,6 +58,8 @@ class Listener:
             uvicorn.Config(
                 app,
                 http=PROTOCOL,
+                # Nothing here has one, whatever is installed beside.
+                ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,

@@ -80,7 +80,9 @@ class Ahead:
         self._prepared: Prepared | None = None
         self._doubted = False
         self._news = 0
-        self._written: str | None = None
+        self._written: set[str] = set()
+        """Under these prompt_ids something may be written down that was not sent."""
+        self._dropping: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._next_look_at = float("-inf")
         self._later: asyncio.TimerHandle | None = None
@@ -105,7 +107,7 @@ class Ahead:
         loop = asyncio.get_running_loop()
         if self._looking is not None and not self._looking.done():
             return
-        if self._prepared is not None and not self._doubted:
+        if self._prepared is not None and not (self._doubted or self._overdue):
             return
         if (wait := self._next_look_at - loop.time()) > 0:
             if self._later is None:
@@ -119,7 +121,7 @@ class Ahead:
 
     def take_now(self) -> Prepared | None:
         """What can be sent without another look; it is taken by that."""
-        if self._doubted or self._shared or not self._may_go():
+        if self._doubted or self._overdue or self._shared or not self._may_go():
             return None
         return self._use()
 
@@ -129,11 +131,20 @@ class Ahead:
         if self._may_go() and await self._still_first():
             return self._use()
         self._put_away()
+        if self._written and (self._dropping is None or self._dropping.done()):
+            # Beside what follows. What is left costs the next process a second look at the server.
+            self._dropping = asyncio.create_task(self._drop(), name=f"ahead of {self._server.name}: drop")
         return None
 
     def _put_away(self) -> None:
         self._prepared = None
         self._ctx.bells.ignore(self._topics, self.heard)
+
+    @property
+    def _overdue(self) -> bool:
+        """Whether by now a job that was kept off the server may be before what is ready."""
+        until = None if self._prepared is None else self._prepared.ready.sure_until_at_ms
+        return until is not None and self._ctx.now_ms() >= until
 
     def _may_go(self) -> bool:
         ready = None if self._prepared is None else self._prepared.ready
@@ -145,7 +156,7 @@ class Ahead:
 
     async def _still_first(self) -> bool:
         prepared = self._prepared
-        if not (self._doubted or self._shared) or prepared is None:
+        if not (self._doubted or self._overdue or self._shared) or prepared is None:
             return prepared is not None
         news = self._news
         taste = Taste(limits=self._ctx.rules.overtakes_max)
@@ -164,7 +175,8 @@ class Ahead:
         return self._may_go()
 
     def _use(self) -> Prepared | None:
-        prepared, self._written = self._prepared, None
+        prepared = self._prepared
+        self._written.clear()
         self._put_away()
         self._ctx.fleet.ahead.pop(self._server.name, None)
         self._brought = None
@@ -202,11 +214,18 @@ class Ahead:
         self.forget()
         if brought is not None:
             await asyncio.gather(brought.names, return_exceptions=True)
-        if self._written is not None:
+        if self._dropping is not None:
+            await asyncio.gather(self._dropping, return_exceptions=True)
+        await self._drop()
+
+    async def _drop(self) -> None:
+        for prompt_id in list(self._written):
             try:
-                await self._ctx.store.run(ready_store.forget_ready, self._server.name, self._written)
+                await self._ctx.store.run(ready_store.forget_ready, self._server.name, prompt_id)
             except GateError as error:
                 log.info("ready.not_forgotten", server=self._server.name, error=error.message)
+                return
+            self._written.discard(prompt_id)
 
     async def _stop_looking(self) -> None:
         if self._looking is not None:
@@ -229,7 +248,7 @@ class Ahead:
 
     async def _made_ready(self) -> bool:
         """Make the first job ready, or bring the inputs of the one that will probably be the next."""
-        if self._prepared is not None and await self._still_first():
+        if self._prepared is not None and not self._overdue and await self._still_first():
             return True
         # From here on there is nothing that could be sent, and whatever rings is news.
         was, self._prepared, self._doubted = self._prepared, None, False
@@ -252,10 +271,11 @@ class Ahead:
         # With a prompt waiting on the server there is no moment to be ready for.
         if server.slots > 1 or server.ahead or ctx.fleet.sole.isdisjoint(server.lanes):
             return None
-        self._written = prompt_id = ctx.new_id()
+        prompt_id = ctx.new_id()
+        self._written.add(prompt_id)
         ctx.bells.attend(self._topics, self.heard)
         try:
-            return await ctx.store.run(
+            ready = await ctx.store.run(
                 ready_store.make_ready,
                 self._slot,
                 ctx.fleet.sole,
@@ -267,6 +287,9 @@ class Ahead:
             )
         except Conflict:
             return None
+        # Whatever was there before is not there any more.
+        self._written = set() if ready is None else {prompt_id}
+        return ready
 
     async def _bring_likely(self) -> None:
         """Find the first job in order that is not brought to another server, and upload its inputs."""

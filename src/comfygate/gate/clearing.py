@@ -79,10 +79,10 @@ class Clearing:
             if result is not CancelResult.NOT_THERE:
                 self._log.info("prompt.still_there", prompt_id=prompt_id, result=result.value)
                 return False
-            self._link.abandoned.discard(prompt_id)
-            await client.forget(prompt_id)
             # It may have been one that was ready and could not be claimed.
             await self._ctx.store.run(ready_store.forget_ready, self._server, prompt_id)
+            self._link.abandoned.discard(prompt_id)
+            await client.forget(prompt_id)
         if self.free_first:
             await client.free()
             self.free_first = False

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from comfygate.gate.context import OUTBOX, Context
+from comfygate.gate.context import OUTBOX, Context, lane_bell
 from comfygate.store import assets as assets_store
 from comfygate.store import etas, fit, idempotency, joining, reviews, run_times, screening, sessions
 from comfygate.store import jobs as jobs_store
@@ -46,7 +46,8 @@ async def keep_house(ctx: Context) -> None:
         try:
             if not turns_begun:
                 # Settings are read at the start alone: after this no turn is left where there are none.
-                await ctx.store.run(forget_turns, ctx.rules.fair_lanes)
+                if await ctx.store.run(forget_turns, ctx.rules.fair_lanes):
+                    _order_changed(ctx)
                 turns_begun = True
             await tidy_once(ctx)
             if loop.time() - swept_at >= SWEEP_SECONDS:
@@ -75,7 +76,14 @@ async def tidy_once(ctx: Context) -> None:
         await ctx.blobs.delete(key)
     if keys:
         log.info("blobs.deleted", blobs=len(keys))
-    await ctx.store.run(_drop_notes, now_ms, ctx.rules.idempotency_seconds)
+    if await ctx.store.run(_drop_notes, now_ms, ctx.rules.idempotency_seconds):
+        _order_changed(ctx)
+
+
+def _order_changed(ctx: Context) -> None:
+    """Another job may be the first now: what is ready ahead is looked at again."""
+    for lane in ctx.rules.lanes:
+        ctx.bells.ring(lane_bell(lane))
 
 
 async def _expire_unable(ctx: Context, now_ms: int) -> None:
@@ -89,17 +97,19 @@ async def _expire_unable(ctx: Context, now_ms: int) -> None:
             break
 
 
-def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> None:
+def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> bool:
+    """Whether a workflow may go to servers again that it was kept off."""
     outbox_store.prune(conn, now_ms - OUTBOX_KEEP_SECONDS * 1000)
     idempotency.forget_keys(conn, now_ms - idempotency_seconds * 1000)
     fit.forget_old_pairs(conn, now_ms)
     fit.forget_overtaken(conn)
-    fit.forget_old_misfits(conn, now_ms - MISFITS_KEEP_SECONDS * 1000)
+    again = fit.forget_old_misfits(conn, now_ms - MISFITS_KEEP_SECONDS * 1000)
     run_times.forget_runs(conn, now_ms - RUN_TIMES_KEEP_SECONDS * 1000)
     screening.forget_scores(conn, now_ms - SCORES_KEEP_SECONDS * 1000)
     joining.prune_codes(conn, now_ms - CODES_KEEP_SECONDS * 1000)
     sessions.prune(conn, now_ms)
     etas.forget_etas(conn, now_ms - ETAS_KEEP_SECONDS * 1000)
+    return again > 0
 
 
 async def sweep_orphans(ctx: Context) -> int:

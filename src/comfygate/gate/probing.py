@@ -48,6 +48,8 @@ class Prober:
         self._held, self._see, self._able = held, see, able
         self._look_now = asyncio.Event()
         self._asked_at = float("-inf")
+        self._new = False
+        """Whether what it can run is another than what misfits were found by."""
         self._often = 1.0 - SPREAD * crc32(link.name.encode()) / 2**32
         self._log = log.bind(server=link.name)
 
@@ -100,9 +102,12 @@ class Prober:
         classes = await fleet.abilities.ask(self._link.client, fleet.classes.values())
         known = fleet.classes.get(name)
         fleet.classes[name] = classes
-        if known is classes or known == classes:
+        self._new = self._new or (known is not classes and known != classes)
+        if not self._new:
             return
+        # Until this is done it is due: trouble of the database must not keep a workflow off for days.
         await self._ctx.store.run(fit_store.forget_misfits, name)
+        self._new = False
         self._able()
         if known is not None:
             self._log.info("server.abilities_changed", node_classes=len(classes))

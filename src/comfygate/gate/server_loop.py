@@ -167,7 +167,7 @@ class ServerLoop:
             self._look_ahead()
             # A job that was left to a warmer server is ours if that one does not take it.
             left = self._claiming.was_left()
-            rang = not self._seat.sleep(free=self._may_claim()) or await heard(
+            rang = not self._seat.sleep(free=self._may_claim() or self._extra.is_open) or await heard(
                 self._bell, rules.warm_wait_seconds if left else rules.dispatch_poll_seconds
             )
             rang = rang or left
@@ -183,7 +183,8 @@ class ServerLoop:
 
     async def _worth_a_look(self) -> bool:
         now, seconds = asyncio.get_running_loop().time(), self._ctx.rules.dispatch_poll_seconds / 2
-        return self._may_claim() and await self._seat.worth_a_look(now, seconds)
+        has_place = self._may_claim() or self._extra.is_open
+        return has_place and await self._seat.worth_a_look(now, seconds)
 
     def _look_ahead(self) -> None:
         driving = self._driving

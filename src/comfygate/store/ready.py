@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
 
 from comfygate.domain.errors import Conflict
 from comfygate.domain.job import Fence, JobState
@@ -23,7 +23,7 @@ from comfygate.store.fit import LOOKS_MAX, Head, Passed, Taste, best, fits
 from comfygate.store.jobs import get_job, job_row
 from comfygate.store.prepared import Prepared
 from comfygate.store.rows import ClaimedAttempt
-from comfygate.store.tables import attempts, jobs, ready, servers
+from comfygate.store.tables import attempts, jobs, pair_quarantines, ready, servers
 
 _SET = Prepared(
     update(ready)
@@ -36,6 +36,16 @@ _SET = Prepared(
     )
 )
 _ADD = Prepared(insert(ready).inline(), ["server", "job_id", "number", "prompt_id", "made_at_ms"])
+# Nothing newer: on PostgreSQL a look that was given up may come late.
+_DROP = Prepared(
+    delete(ready).where(ready.c.server == bindparam("of_server"), ready.c.made_at_ms <= bindparam("now_ms"))
+)
+_KEPT_OFF_UNTIL = Prepared(
+    select(func.min(pair_quarantines.c.until_at_ms).label("until_at_ms")).where(
+        pair_quarantines.c.server == bindparam("of_server"),
+        pair_quarantines.c.until_at_ms > bindparam("now_ms"),
+    )
+)
 _USE = Prepared(
     delete(ready).where(ready.c.server == bindparam("of_server"), ready.c.prompt_id == bindparam("prompt"))
 )
@@ -70,11 +80,13 @@ class Late(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The attempt that the next one will be, and when it can wait no more."""
+    """The attempt that the next one will be, and when it can wait no more. At `sure_until_at_ms` a workflow
+    that was kept off the server may come back and be before it; None: there is none."""
 
     attempt: ClaimedAttempt
     place: Place
     queue_deadline_at_ms: int
+    sure_until_at_ms: int | None
 
 
 def make_ready(
@@ -90,15 +102,16 @@ def make_ready(
 ) -> Ready | None:
     """Write down the first job in order, whose attempt will be sent under `prompt_id`.
 
-    None, and nothing is written, where the first job must be looked at again when the slot is free: its lane
-    is not in `sole` (another server may be free before), has a bound on overtaking, its account may have
-    so many jobs at once only, or jobs with warm models may go before it. Raises Conflict when `owner` does
-    not hold the server's lease.
+    None, and what was written before is dropped, where the first job must be looked at again when the slot is
+    free: its lane is not in `sole` (another server may be free before), has a bound on overtaking, its
+    account may have so many jobs at once only, or jobs with warm models may go before it. Raises Conflict
+    when `owner` does not hold the server's lease.
     """
     if not leases_store.holds(conn, under_lease, owner, now_ms):
         raise Conflict(f"server {slot.server} belongs to another replica")
     head = _strictly_first(conn, slot, sole, now_ms, taste)
     if head is None:
+        _DROP.count(conn, {"of_server": slot.server, "now_ms": now_ms})
         return None
     job = get_job(conn, head.id)
     number = job.attempt + 1
@@ -115,6 +128,7 @@ def make_ready(
         replace(attempt, ready=True),
         job.place,
         head.queue_deadline_at_ms,
+        _KEPT_OFF_UNTIL.scalar(conn, {"of_server": slot.server, "now_ms": now_ms}),
     )
 
 
