@@ -12,10 +12,12 @@ from comfygate.assets.screening import shared_worker
 from comfygate.store.schema import migrate
 from tests import ramdisk
 from tests.postgres import Postgres, running_postgres
+from tests.statements import keep_compiled
 
 # A failure prints the blob that replays it; a slow machine is not a failure.
 hypothesis_settings.register_profile("comfygate", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("comfygate")
+keep_compiled()
 
 
 IN_MEMORY = pytest.StashKey[Path | None]()
