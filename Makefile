@@ -50,9 +50,10 @@ check: $(VENV)/.stamp-dev ## Check format, lint, types, imports and sizes
 	@start=$$(date +%s); set -e; \
 		$(BIN)/ruff format --check .; \
 		$(BIN)/ruff check .; \
-		$(BIN)/mypy; \
-		$(BIN)/lint-imports; \
-		$(BIN)/python -m pytest -q tests/tidy; \
+		failed=; $(BIN)/mypy & types=$$!; \
+		$(BIN)/lint-imports && $(BIN)/python -m pytest -q tests/tidy || failed=1; \
+		wait $$types || failed=1; \
+		test -z "$$failed"; \
 		$(call SECONDS_SINCE,$$start)
 
 fmt: $(VENV)/.stamp-dev ## Format the code and fix what can be fixed

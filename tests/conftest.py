@@ -10,12 +10,18 @@ from hypothesis import settings as hypothesis_settings
 
 from comfygate.assets.screening import shared_worker
 from comfygate.store.schema import migrate
+from tests import ramdisk
 from tests.postgres import Postgres, running_postgres
+from tests.statements import keep_compiled
 
 # A failure prints the blob that replays it; a slow machine is not a failure.
 hypothesis_settings.register_profile("comfygate", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("comfygate")
+keep_compiled()
 
+
+IN_MEMORY = pytest.StashKey[Path | None]()
+FAILED = pytest.StashKey[bool]()
 
 LONGEST_FIRST = (
     "tests/chaos/test_short.py",
@@ -29,6 +35,22 @@ LONGEST_FIRST = (
     "tests/domain/test_eta_coverage.py",
 )
 """What takes many seconds a test begins first, so that no process is left with it at the end."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write into memory, unless the process that started this one chose the folder."""
+    config.stash[IN_MEMORY] = ramdisk.move_in()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing there but what a failed run was about, which the next run removes."""
+    folder = config.stash.get(IN_MEMORY, None)
+    if folder is not None and not config.stash.get(FAILED, False):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    session.config.stash[FAILED] = bool(session.testsfailed)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -26,17 +26,31 @@ GRACE_SECONDS: Final = 2
 HURRY_SECONDS: Final = 0.3
 """The same when told to stop at once."""
 BACKLOG: Final = 1024
+TICK_SECONDS: Final = 0.1
+"""How often uvicorn looks after its `Date` header, every tenth time, and whether it was told to stop."""
+TICKS_COUNTED: Final = 864_000
+TURNS_TO_CLOSE: Final = 5
+"""Turns of the event loop in which connections without a request are closed."""
 
 _PORT_NAMES: Final = {"": "--port or COMFYGATE_PORT", "metrics.": "COMFYGATE_METRICS__PORT"}
-_CUT_SHORT: Final = ("ASGI callable returned without completing response", "Cancel %s running task(s)")
+_CUT_SHORT: Final = "ASGI callable returned without completing response"
 
 
 class Server(uvicorn.Server):
-    """uvicorn that says when it listens and leaves signals to its owner."""
+    """uvicorn that says when it listens, leaves signals to its owner, and stops the moment it may.
+
+    Its own looks ten times a second whether it was told to stop, and then waits a tenth whoever is there.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._told = asyncio.Event()
+
+    def tell_to_stop(self) -> None:
+        """Take no more connections, and end when the open requests did."""
+        self.should_exit = True
+        self._told.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -45,6 +59,30 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks = (ticks + 1) % TICKS_COUNTED
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for closing in [*self.servers, *(sockets or ())]:
+            closing.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                await self._wait_tasks_to_complete()
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+        if not self.force_exit:
+            await self.lifespan.shutdown()
 
 
 class Listener:
@@ -80,7 +118,7 @@ class Listener:
 
     async def close(self) -> None:
         """Finish what is being answered, within limits, end event streams, and stop listening."""
-        self._server.should_exit = True
+        self._server.tell_to_stop()
         if not self.hurry:
             await asyncio.wait({self.ended}, timeout=STREAM_GRACE_SECONDS)
         if self._end_streams is not None:

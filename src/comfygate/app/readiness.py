@@ -39,7 +39,7 @@ class Readiness:
         """Set once the process was told to stop."""
         self.disk_low_bytes, self.disk_full_bytes = DISK_LOW_BYTES, DISK_FULL_BYTES
         self.patience_seconds = PATIENCE_SECONDS
-        self._newest, self._known = newest_revision(), frozenset(known_revisions())
+        self._newest, self._known = newest_revision(), known_revisions()
         self._asking: asyncio.Task[str | None] | None = None
         self._found: list[Finding] = []
         self._looked_at = float("-inf")
