@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from comfygate.assets import BlobMissing, BlobStore
-from comfygate.assets.blobs import BUFFER_BYTES, HEAD_BYTES
+from comfygate.assets.blobs import BUFFER_BYTES, HEAD_BYTES, SMALL_BYTES
 from comfygate.domain.errors import PayloadTooLarge, ServerTrouble
 
 MIB = 1024 * 1024
@@ -121,7 +122,65 @@ async def test_a_full_disk_is_the_servers_trouble(
 
     monkeypatch.setattr(obstore, "rename_async", full)
     with pytest.raises(ServerTrouble, match="No space left"):
+        await blobs.write("uploads", stream(b"x" * (SMALL_BYTES + 1)), bytes_max=MIB)
+    assert files(folder) == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "link"])
+async def test_a_disk_that_is_full_for_a_small_blob_is_too(
+    blobs: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(ServerTrouble, match="No space left"):
         await blobs.write("uploads", stream(b"x"), bytes_max=1)
+    assert files(folder) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, 3 * SMALL_BYTES])
+@pytest.mark.parametrize("piece", [1000, SMALL_BYTES, 2 * SMALL_BYTES])
+async def test_small_and_large_blobs_are_alike(blobs: BlobStore, folder: Path, size: int, piece: int) -> None:
+    data = os.urandom(size)
+    pieces = [data[at : at + piece] for at in range(0, size, piece)]
+    stored = await blobs.write("results", stream(*pieces), bytes_max=size)
+    digest = blake3(data).hexdigest()
+    assert (stored.hash, stored.size_bytes, stored.head) == (f"blake3:{digest}", size, data[:HEAD_BYTES])
+    assert await whole(blobs, stored.key) == data
+    assert files(folder) == [blobs.file_of(stored.key)]
+    with pytest.raises(PayloadTooLarge):
+        await blobs.write("results", stream(*pieces, b"x"), bytes_max=size)
+    assert files(folder) == [blobs.file_of(stored.key)]
+
+
+async def test_no_key_is_used_twice(tmp_path: Path) -> None:
+    blobs = BlobStore(uploads=tmp_path / "u", results=tmp_path / "r", token=lambda: "12345678")
+    first = await blobs.write("uploads", stream(b"x"), bytes_max=1)
+    with pytest.raises(ServerTrouble, match="exists"):
+        await blobs.write("uploads", stream(b"x"), bytes_max=1)
+    assert files(tmp_path) == [blobs.file_of(first.key)]
+
+
+async def test_a_small_write_that_is_cancelled_leaves_nothing(
+    blobs: BlobStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached, go, really = asyncio.Event(), threading.Event(), os.fsync
+    loop = asyncio.get_running_loop()
+
+    def held_up(handle: int) -> None:
+        loop.call_soon_threadsafe(reached.set)
+        go.wait(20)
+        really(handle)
+
+    monkeypatch.setattr(os, "fsync", held_up)
+    write = asyncio.create_task(blobs.write("uploads", stream(b"x"), bytes_max=1))
+    async with asyncio.timeout(20):
+        await reached.wait()
+        write.cancel()
+        go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await write
     assert files(folder) == []
 
 

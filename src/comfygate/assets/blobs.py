@@ -21,6 +21,7 @@ from blake3 import blake3
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
+from comfygate.assets.small import force_folder_to_disk, write_small
 from comfygate.domain.errors import BlobNotFound, PayloadTooLarge, ServerTrouble
 
 Area = Literal["uploads", "results"]
@@ -29,6 +30,8 @@ HEAD_BYTES: Final = 4096
 """How much of the beginning `write` hands back, for telling the content type."""
 CHUNK_BYTES: Final = 256 * 1024
 """Bytes hashed at a time on the event loop, and the least that `read` yields but for the last piece."""
+SMALL_BYTES: Final = 64 * 1024
+"""What is no longer is gathered and written whole."""
 BUFFER_BYTES: Final = 4 * 1024 * 1024
 """Bytes a writer gathers before it goes to the disk; with `_PARTS_AT_ONCE` this bounds its memory."""
 _PARTS_AT_ONCE: Final = 2
@@ -75,14 +78,34 @@ class BlobStore:
         Raises PayloadTooLarge above `bytes_max`, and ServerTrouble when the disk refuses.
         """
         staged = f"{_STAGING}/{self._token()}"
+        coming = aiter(chunks)
+        start = await _beginning(coming, bytes_max)
+        if len(start) <= SMALL_BYTES:
+            return await self._write_whole(area, staged, start)
         try:
-            digest, size, head = await self._stage(area, staged, chunks, bytes_max)
+            digest, size, head = await self._stage(area, staged, _joined(start, coming), bytes_max)
             key = f"{area}/{digest[:2]}/{digest}-{self._token()}"
             await self._publish(area, staged, key)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(self._drop_staged, area, staged))
             raise
         return StoredBlob(key=key, hash=f"blake3:{digest}", size_bytes=size, head=head)
+
+    async def _write_whole(self, area: Area, staged: str, content: bytes) -> StoredBlob:
+        digest = blake3(content).hexdigest()
+        path = f"{digest[:2]}/{digest}-{self._token()}"
+        root = self._roots[area]
+        writing = asyncio.create_task(asyncio.to_thread(write_small, root, staged, path, content))
+        try:
+            with _disk_trouble(f"write to {area}", None):
+                await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # The thread goes on: nobody will know what it made.
+            await asyncio.wait({writing})
+            if writing.exception() is None:
+                (root / path).unlink(missing_ok=True)
+            raise
+        return StoredBlob(f"{area}/{path}", f"blake3:{digest}", len(content), content[:HEAD_BYTES])
 
     async def size(self, key: str) -> int:
         """Give the bytes a blob has. Raises BlobMissing."""
@@ -175,7 +198,7 @@ class BlobStore:
         with _disk_trouble(f"write to {area}", None):
             await asyncio.to_thread(_force_to_disk, root / staged)
             await obstore.rename_async(self._stores[area], staged, path, overwrite=False)
-            await asyncio.to_thread(_force_folder_to_disk, (root / path).parent)
+            await asyncio.to_thread(force_folder_to_disk, (root / path).parent)
 
     def _drop_staged(self, area: Area, staged: str) -> None:
         """Remove a staged blob and the part file that the writer keeps beside it while it is open."""
@@ -202,6 +225,24 @@ def _split(key: str) -> tuple[Area, str]:
         raise BlobMissing(message)
     area = next(area for area in get_args(Area) if area == match[1])
     return area, match[2]
+
+
+async def _beginning(chunks: AsyncIterator[bytes], bytes_max: int) -> bytes:
+    """The first SMALL_BYTES of a stream and up to a chunk more; all of it if it is no longer. Raises
+    PayloadTooLarge."""
+    start = bytearray()
+    async for chunk in chunks:
+        start += chunk
+        _check_size(len(start), bytes_max)
+        if len(start) > SMALL_BYTES:
+            break
+    return bytes(start)
+
+
+async def _joined(start: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield start
+    async for chunk in rest:
+        yield chunk
 
 
 def _check_size(size_bytes: int, bytes_max: int) -> None:
@@ -235,14 +276,3 @@ def _disk_trouble(doing: str, key: str | None) -> Iterator[None]:
 def _force_to_disk(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _force_folder_to_disk(folder: Path) -> None:
-    """Make a rename last through a power cut; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
