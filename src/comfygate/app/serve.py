@@ -46,6 +46,10 @@ SWITCH_SECONDS: Final = 0.0005
 COLLECT_AFTER: Final = (20_000, 20, 20)
 """When cycles are looked for (`gc.set_threshold`). Python's own 700 objects are less than a busy second's
 attempts hold, and were looked through again and again."""
+NO_FULL_COLLECTION: Final = (*COLLECT_AFTER[:2], 1_000_000)
+RISE_SECONDS: Final = 60.0
+"""So long after the start the servers' own loops are still being set up; a thousand of them are most of what
+there is."""
 
 log = structlog.get_logger(__name__)
 
@@ -182,10 +186,17 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 
 def _leave_alone_what_is_there() -> None:
-    """What was imported and set up is there to stay: the search for cycles need not go through it."""
+    """What was imported and set up is there to stay: the search for cycles need not go through it. What the
+    servers need is set up after that, and left alone in the end too."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)
+    gc.set_threshold(*NO_FULL_COLLECTION)
+
+    def risen() -> None:
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
+
+    asyncio.get_running_loop().call_later(RISE_SECONDS, risen)
 
 
 async def _first(stop: asyncio.Event, house: Hosted) -> None:
