@@ -38,6 +38,10 @@ class Watched:
 
     rate: float
     cpu_ms: float
+    loop_ms: float
+    store_ms: float
+    rest_ms: float
+    collector_ms: float
     gap_median_ms: float
     gap_p99_ms: float
     busy: float
@@ -83,6 +87,10 @@ def _figures(what: str, engine: str, found: Watched, first: Watched | None, cont
     return [
         *found_all,
         figure("gateway's CPU a job", "cpu_ms", "ms"),
+        figure("CPU a job in the event loop's thread", "loop_ms", "ms"),
+        figure("CPU a job in the store's threads", "store_ms", "ms"),
+        figure("CPU a job in other threads", "rest_ms", "ms"),
+        figure("CPU a job for collecting cycles, within the former", "collector_ms", "ms"),
         figure("gap, median", "gap_median_ms", "ms"),
         figure("gap, p99", "gap_p99_ms", "ms"),
     ]
@@ -106,14 +114,16 @@ async def _watched(engine: Engine, servers: int, replicas: int, size: Size) -> W
 
 async def _seconds(light: Child, gates: list[Gateway], servers: int, size: Size) -> Watched:
     await light.ask("reset")
-    for gate in gates:
-        await gate.look()
-    before = sum(gate.child.cpu_seconds() for gate in gates)
+    before = [await gate.look() for gate in gates]
     await asyncio.sleep(size.seconds)
-    used = sum(gate.child.cpu_seconds() for gate in gates) - before
+    after = [await gate.look() for gate in gates]
     now = time.monotonic_ns()
     stamps = (await light.ask("stamps"))["stamps"]
-    lags = [float((await gate.look())["lag_p99"]) for gate in gates]
+    lags = [float(look["lag_p99"]) for look in after]
+    used = {
+        part: sum(a["cpu"][part] - b["cpu"][part] for a, b in zip(after, before, strict=True))
+        for part in after[0]["cpu"]
+    }
     gaps: list[float] = []
     last: dict[str, int] = {}
     done: dict[str, int] = defaultdict(int)
@@ -126,9 +136,14 @@ async def _seconds(light: Child, gates: list[Gateway], servers: int, size: Size)
     # A server that still waits counts with what it has waited so far.
     gaps += [max(now - at, 0) / 1e6 for at in last.values()]
     jobs = sum(done.values())
+    per_job = {part: seconds * 1000 / jobs if jobs else 0.0 for part, seconds in used.items()}
     return Watched(
         jobs / size.seconds,
-        used * 1000 / jobs if jobs else 0.0,
+        per_job["loop"] + per_job["store"] + per_job["rest"],
+        per_job["loop"],
+        per_job["store"],
+        per_job["rest"],
+        per_job["collector"],
         statistics.median(gaps) if gaps else 0.0,
         quantile(gaps, 0.99),
         jobs * size.job_seconds / (servers * size.seconds),

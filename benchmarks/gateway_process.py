@@ -8,11 +8,13 @@ and requests to servers are counted too (which slows it down: for findings, not 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import re
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -29,6 +31,24 @@ from comfygate.app.serve import serve
 from comfygate.settings import load_settings
 
 LAG_TICK_SECONDS = 0.01
+STORE_THREADS = "comfygate-"
+"""Names of the store's threads begin so."""
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_of_threads() -> dict[str, float]:
+    """Processor time so far, in seconds: of the event loop's thread, of the store's, and of all others (the
+    interpreter's own, and threads that have ended)."""
+    spent = {"loop": 0.0, "store": 0.0}
+    for thread in threading.enumerate():
+        place = Path(f"/proc/self/task/{thread.native_id}/stat")
+        fields = place.read_text(encoding="ascii").rpartition(")")[2].split()
+        seconds = sum(map(int, fields[11:13])) / _TICKS
+        if thread is threading.main_thread():
+            spent["loop"] += seconds
+        elif thread.name.startswith(STORE_THREADS):
+            spent["store"] += seconds
+    return {**spent, "rest": max(time.process_time() - sum(spent.values()), 0.0)}
 
 
 class Thermometer:
@@ -36,7 +56,17 @@ class Thermometer:
 
     def __init__(self) -> None:
         self.late: list[float] = []
+        self.collecting = 0.0
+        self._collecting_since = 0.0
+        gc.callbacks.append(self._collected)
         self.counts: Counter[str] = Counter()
+
+    def _collected(self, phase: str, _about: dict[str, int]) -> None:
+        now = time.thread_time()
+        if phase == "start":
+            self._collecting_since = now
+        else:
+            self.collecting += now - self._collecting_since
 
     async def watch(self) -> None:
         """Until cancelled."""
@@ -47,13 +77,15 @@ class Thermometer:
             self.late.append(max(clock() - due, 0.0))
 
     def look(self) -> dict[str, Any]:
-        """What was seen since the last look; times in seconds."""
+        """What was seen since the last look, and the processor time since the start; times in seconds.
+        What the collector of cycles took is part of the threads' time."""
         late, self.late = self.late, []
         counts, self.counts = self.counts, Counter()
         return {
             "lag_p50": quantile(late, 0.5),
             "lag_p99": quantile(late, 0.99),
             "lag_max": max(late, default=0.0),
+            "cpu": {**cpu_of_threads(), "collector": self.collecting},
             "counts": dict(counts.most_common()),
         }
 

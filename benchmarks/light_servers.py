@@ -19,6 +19,8 @@ from typing import Any
 
 from aiohttp import web
 
+from comfygate.app.main import run
+
 KB = 1000
 CHUNK = bytes(256 * KB)
 SMALL_BYTES = 100
@@ -105,6 +107,7 @@ class Server:
         self._numbers += 1
         self._stamps.note(self._name, "received", body["prompt_id"])
         self._waiting.append(body)
+        await self._tell_status()
         if self._work is None:
             self._work = asyncio.create_task(self._run_all())
         return web.json_response({"prompt_id": body["prompt_id"], "number": self._numbers, "node_errors": {}})
@@ -112,8 +115,10 @@ class Server:
     async def _run_all(self) -> None:
         while self._waiting:
             self._running = self._waiting.popleft()
+            await self._tell_status()
             await self._run(self._running)
             self._running = None
+            await self._tell_status()
         self._work = None
 
     async def _run(self, body: Json) -> None:
@@ -147,6 +152,11 @@ class Server:
         await self._tell(sid, "executed", about)
         await self._tell(sid, "execution_success", {"prompt_id": prompt_id, "timestamp": ended})
         await self._tell(sid, "executing", {"node": None, "prompt_id": prompt_id})
+
+    async def _tell_status(self) -> None:
+        """To everybody, whenever the queue changes."""
+        for sid in list(self._sockets):
+            await self._tell(sid, "status", {"status": self._info()})
 
     async def _tell(self, sid: str, kind: str, data: Json) -> None:
         wire = self._sockets.get(sid)
@@ -233,4 +243,4 @@ async def main(count: int, job_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2])))
+    run(lambda: main(int(sys.argv[1]), float(sys.argv[2])))

@@ -12,14 +12,19 @@ import pytest
 from sqlalchemy import Connection, insert
 
 import comfygate
+from comfygate.app.wiring import connector, http_session
 from comfygate.comfy.client import ComfyClient
 from comfygate.comfy.errors import ProtocolError, ServerUnreachable
 from comfygate.comfy.transport import Transport
 from comfygate.domain.errors import StoreTrouble
+from comfygate.domain.health import Answered, ServerState, Silent
 from comfygate.gate import operate
 from comfygate.gate.abilities import PARSE_ASIDE_BYTES, Abilities
+from comfygate.gate.condition import Condition
+from comfygate.gate.probing import Prober
 from comfygate.simulator import Simulator
 from comfygate.store import fit as fit_store
+from comfygate.store.rows import ServerRow
 from comfygate.store.tables import misfits
 from tests.looking import before_the_next_look
 from tests.promises.rig import PATIENCE_SECONDS, settings_for
@@ -127,3 +132,42 @@ async def test_what_was_kept_off_comes_back_once_the_database_does(
         while (await asyncio.to_thread(world.sql, "SELECT count(*) FROM misfits"))[0][0]:
             await before_the_next_look()
     assert not trouble
+
+
+async def test_a_well_server_that_answered_meanwhile_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How much waits there is known from its socket."""
+    settings = settings_for(tmp_path / "gate", comfy={"probe_seconds": 0.02})
+    async with (
+        Simulator(base_dir=tmp_path / "comfy") as simulator,
+        comfygate.open(settings) as gate,
+        http_session() as session,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        row = ServerRow("apart", simulator.url, 1, ("image",), 0)
+        link, condition = connector(settings, session)(row), Condition(gate.ctx, row)
+
+        def see(evidence: Answered | Silent) -> None:
+            condition.see(evidence)
+
+        prober = Prober(gate.ctx, link, condition, held=lambda: 0, see=see, able=lambda: None)
+        socket, probing = asyncio.create_task(link.channel.run()), asyncio.create_task(prober.run())
+        try:
+            await link.channel.wait_connected()
+            while condition.status.state is not ServerState.UP:
+                await before_the_next_look()
+            monkeypatch.setattr(ComfyClient, "answered_at", asyncio.get_running_loop().time() + 3600)
+            asked_last = None
+            # A look that was under way may end in the first round.
+            while simulator.journal.moments[-1] is not asked_last:
+                asked_last, condition.status.foreign = simulator.journal.moments[-1], None
+                while condition.status.foreign is None:
+                    await before_the_next_look()
+            prober.look_now()
+            while simulator.journal.moments[-1] is asked_last:
+                await before_the_next_look()
+        finally:
+            socket.cancel()
+            probing.cancel()
+            await asyncio.gather(socket, probing, return_exceptions=True)

@@ -26,7 +26,7 @@ from comfygate.api.reference import EVENTS_ANSWER
 from comfygate.api.wire import PreviewFrame, Status, StatusFrame
 from comfygate.domain.errors import NotFound
 from comfygate.gate import views
-from comfygate.gate.following import follow, look
+from comfygate.gate.following import follow_together, look
 from comfygate.gate.live import LiveEvent, PreviewEvent, ProgressEvent, StatusEvent
 from comfygate.gate.views import JobView
 
@@ -83,26 +83,17 @@ class EventStream(Response):
 
     async def _tell(self, send: Send) -> None:
         """Send every event as it comes, and a comment after each silence."""
-        events = follow(self._face.ctx, self._job_id, self._account_id, self._lane)
-        async with aclosing(cast("AsyncIterator[LiveEvent]", events)) as source:  # type: ignore[type-var]
-            coming = asyncio.ensure_future(anext(source, None))
+        events = follow_together(
+            self._face.ctx, self._job_id, self._account_id, self._lane, silence_seconds=KEEP_ALIVE_SECONDS
+        )
+        async with aclosing(events) as source:
             try:
-                while True:
-                    done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
-                    if not done:
-                        await _send_text(send, ": still here\n\n")
-                        continue
-                    event = coming.result()
-                    if event is None:
-                        return
-                    await _send_text(send, "".join([frame async for frame in self._frames(event)]))
-                    coming = asyncio.ensure_future(anext(source, None))
+                async for together in source:
+                    frames = [frame for event in together async for frame in self._frames(event)]
+                    await _send_text(send, "".join(frames) or ": still here\n\n")
             except NotFound:
                 # The job's time ran out while it was watched.
                 return
-            finally:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
 
     async def _frames(self, event: LiveEvent) -> AsyncIterator[str]:
         match event:

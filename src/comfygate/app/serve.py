@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import secrets
@@ -28,6 +29,7 @@ from comfygate.app.watching import Watch, Watched
 from comfygate.app.wiring import signing_secret, started
 from comfygate.cli import control_file
 from comfygate.cli.control_file import ControlFile
+from comfygate.cli.open_files import raise_limit
 from comfygate.cli.signals import stop_signals
 from comfygate.domain.errors import ServerTrouble, SettingsError
 from comfygate.gate.files import UrlSigner
@@ -40,6 +42,14 @@ CONTROL_HOST: Final = "127.0.0.1"
 TOKEN_BYTES: Final = 32
 SWITCH_SECONDS: Final = 0.0005
 """How long a thread keeps the interpreter while others want it; Python's own is 0.005."""
+
+COLLECT_AFTER: Final = (20_000, 20, 20)
+"""When cycles are looked for (`gc.set_threshold`). Python's own 700 objects are less than a busy second's
+attempts hold, and were looked through again and again."""
+NO_FULL_COLLECTION: Final = (*COLLECT_AFTER[:2], 1_000_000)
+RISE_SECONDS: Final = 60.0
+"""So long after the start the servers' own loops are still being set up; a thousand of them are most of what
+there is."""
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +158,7 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     # The event loop gets the interpreter back sooner from threads that read, write and hash: a claim crosses
     # threads several times while a server waits for it.
     sys.setswitchinterval(SWITCH_SECONDS)
+    open_files_max = raise_limit()
 
     def heard() -> None:
         (hurry if stop.is_set() else stop).set()
@@ -161,7 +172,9 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
                 operations_url=house.operations_url,
                 version=VERSION,
                 database=settings.database_address,
+                open_files_max=open_files_max,
             )
+            _leave_alone_what_is_there()
             announce(house.url)
             await _first(stop, house)
             house.watched.readiness.stopping = True
@@ -170,6 +183,20 @@ async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             if hurry.is_set():
                 house.hurry()
         log.info("service.stopped")
+
+
+def _leave_alone_what_is_there() -> None:
+    """What was imported and set up is there to stay: the search for cycles need not go through it. What the
+    servers need is set up after that, and left alone in the end too."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*NO_FULL_COLLECTION)
+
+    def risen() -> None:
+        gc.freeze()
+        gc.set_threshold(*COLLECT_AFTER)
+
+    asyncio.get_running_loop().call_later(RISE_SECONDS, risen)
 
 
 async def _first(stop: asyncio.Event, house: Hosted) -> None:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from comfygate.cli import control_file
+from comfygate.cli import control_file, open_files
 from comfygate.cli.control_file import ControlFile
 from comfygate.cli.findings import Finding
 from comfygate.cli.operate import ANSWER_SECONDS, NobodyThereError, ask, operate
@@ -56,13 +56,13 @@ async def _tour(services: Services, settings: Settings) -> AsyncIterator[Finding
         yield Finding("note", "ledger and servers", "not looked at: the database is not ready for it")
         return
     try:
-        async for finding in _contents(services, settings):
+        async for finding in _contents(services, settings, None if running is None else running.pid):
             yield finding
     except (CommandError, GateError) as error:
         yield Finding("fault", "store", error.message, "correct this, then look again")
 
 
-async def _contents(services: Services, settings: Settings) -> AsyncIterator[Finding]:
+async def _contents(services: Services, settings: Settings, pid: int | None) -> AsyncIterator[Finding]:
     yield _ledger(await operate(services, settings, "ledger.audit"))
     newest = await operate(services, settings, "jobs.list", limit=1)
     yield _clock([job["created_at_ms"] for job in newest["jobs"]])
@@ -72,6 +72,7 @@ async def _contents(services: Services, settings: Settings) -> AsyncIterator[Fin
             yield finding
     for finding in _lanes(settings, servers):
         yield finding
+    yield open_files.check(len(servers), pid)
 
 
 def _settings() -> Finding:

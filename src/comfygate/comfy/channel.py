@@ -88,6 +88,8 @@ class Channel:
         self._connected = asyncio.Event()
         self._listeners: dict[str, list[Feed]] = {}
         self._running_prompt_id: str | None = None
+        self.queue_remaining: int | None = None
+        """Prompts of anybody on the server, as the present socket said last; None: it has not."""
         self.dropped = asyncio.Event()
         """Set whenever the socket drops; whoever waits for it clears it."""
 
@@ -210,6 +212,7 @@ class Channel:
         ):
             return False
         if isinstance(frame, QueueStatus):
+            self.queue_remaining = frame.queue_remaining
             if self._on_status is not None:
                 self._on_status(frame.queue_remaining)
         elif frame is not None:
@@ -232,8 +235,7 @@ class Channel:
 
     def _drop(self) -> None:
         was_connected = self._client_id is not None
-        self._client_id = None
-        self._running_prompt_id = None
+        self._client_id = self._running_prompt_id = self.queue_remaining = None
         self._connected.clear()
         if was_connected:
             self.dropped.set()

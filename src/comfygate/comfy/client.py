@@ -76,6 +76,11 @@ class ComfyClient:
         """The server's address without credentials."""
         return self._transport.server
 
+    @property
+    def answered_at(self) -> float:
+        """When it last answered a request as it should, by the event loop's clock; -inf: not yet."""
+        return self._transport.answered_at
+
     async def probe(self) -> Capabilities:
         """Version, devices, and how it cancels; harmless on every version. Remembered for `cancel`."""
         self._capabilities = await probe_server(self._transport)

@@ -42,6 +42,8 @@ class Transport:
         self._limits = self._limited(timeouts.answer_seconds)
         self._headers = address.secret_headers()
         self._headers_of_json = {**self._headers, "Content-Type": "application/json"}
+        self.answered_at = float("-inf")
+        """When the server last answered as it should, by the event loop's clock."""
 
     def _limited(self, seconds: float) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=seconds, sock_connect=self.timeouts.connect_seconds)
@@ -125,6 +127,7 @@ class Transport:
             ) as reply:
                 raw = await self._read(reply, segments, bytes_max)
                 self._raise_for_trouble(reply.status, segments)
+                self.answered_at = asyncio.get_running_loop().time()
                 return reply.status, raw
 
     @asynccontextmanager

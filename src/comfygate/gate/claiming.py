@@ -12,7 +12,7 @@ from comfygate.domain.errors import Conflict
 from comfygate.domain.fit import lacks
 from comfygate.domain.job import Fence
 from comfygate.gate.condition import Condition
-from comfygate.gate.context import OUTBOX, Context, ServerStatus, lease_name
+from comfygate.gate.context import OUTBOX, Context, lease_name
 from comfygate.gate.driving import Driving
 from comfygate.gate.happenings import Claimed
 from comfygate.gate.patience import surely_run
@@ -111,13 +111,9 @@ class Claiming:
         self._ctx.happened(Claimed(attempt, asyncio.get_running_loop().time() - asked_at))
 
     @property
-    def others_free(self) -> list[ServerStatus]:
-        """Servers of this process that have a lane with this one in common and could begin a job now."""
-        return [
-            status
-            for name, status in self._ctx.fleet.status.items()
-            if name != self._server.name and status.free and set(status.lanes) & set(self._server.lanes)
-        ]
+    def others_free(self) -> bool:
+        """Whether another server of this process that has a lane of this one could begin a job now."""
+        return self._ctx.fleet.idle.any_beside(self._server.name, self._server.lanes)
 
     def taste(self) -> Taste:
         """What this server can run and has warm, and what others beside it have."""
@@ -129,7 +125,7 @@ class Claiming:
             warm=mine.warm,
             window=rules.warm_window,
             overtakes_max=rules.warm_overtakes_max,
-            leave_to_others=frozenset(status.warm for status in self.others_free if status.warm),
+            leave_to_others=self._ctx.fleet.idle.warm_beside(self._server.name, self._server.lanes),
             leave_ms=int(rules.warm_wait_seconds * 1000),
             limits=rules.overtakes_max,
         )

@@ -103,8 +103,31 @@ class Condition:
             # Other replicas show what this one found out.
             self._ctx.bells.ring(HEALTH)
 
+    def holds(self, prompts: int) -> None:
+        """So many prompts of ours hold slots there."""
+        self.status.running = min(prompts, self._server.slots)
+        self._note()
+
+    def warmed(self, models: str) -> None:
+        """These models are loaded there now; '' if none are known to be."""
+        self.status.warm = models
+        self._note()
+
+    def gone(self) -> None:
+        """The server is no longer this process's."""
+        self._ctx.fleet.idle.forget(self._server.name)
+        self._ctx.fleet.status.pop(self._server.name, None)
+
     def _show(self) -> None:
         self.status.state, self.status.last_error = self._health.state, self._health.reason
+        self._note()
+
+    def _note(self) -> None:
+        status, idle = self.status, self._ctx.fleet.idle
+        if status.free:
+            idle.note(self._server.name, status.lanes, status.warm)
+        else:
+            idle.forget(self._server.name)
 
 
 def _shown(health: Health) -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from comfygate.gate.abilities import Abilities
 from comfygate.gate.catalogue import Shelf, no_workflows
 from comfygate.gate.gathered import Gathered
 from comfygate.gate.happenings import Happenings
+from comfygate.gate.idle import Idle
 from comfygate.gate.live import Live
 from comfygate.gate.rota import Rota
 from comfygate.gate.rules import Rules
@@ -176,6 +177,7 @@ class Fleet:
     """What this process has learnt of the servers: their state and the node classes they have."""
 
     status: dict[str, ServerStatus] = field(default_factory=dict)
+    idle: Idle = field(default_factory=Idle)
     classes: dict[str, Mapping[str, NodeClass]] = field(default_factory=dict)
     ahead: dict[str, int] = field(default_factory=dict)
     """Tickets of the jobs whose inputs are brought to a server ahead of its claim."""

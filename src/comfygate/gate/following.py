@@ -1,17 +1,19 @@
 """Following a job to its end: what happens is heard in this process, and the job is looked at in between.
 
-However many follow, those who look at the same moment share one read.
+However many follow, those who look at the same moment share one read, and one timer wakes all to whom nothing
+happens.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from comfygate.domain.job import TERMINAL
 from comfygate.gate import views
 from comfygate.gate.context import Context
-from comfygate.gate.live import LiveEvent, StatusEvent
+from comfygate.gate.live import LiveEvent, StatusEvent, Watch
 from comfygate.gate.looks import Looks
 from comfygate.gate.views import JobView, Key
 
@@ -36,6 +38,22 @@ async def follow(
     Raises NotFound, alike for unknown and foreign. A terminal status is never missed: the job itself is
     looked at whenever nothing was heard for a while. `lane` is the job's, if the caller looked it up.
     """
+    async with aclosing(follow_together(ctx, job_id, account_id, lane)) as source:
+        async for events in source:
+            for event in events:
+                yield event
+
+
+async def follow_together(
+    ctx: Context,
+    job_id: str,
+    account_id: str | None,
+    lane: str | None = None,
+    *,
+    silence_seconds: float = float("inf"),
+) -> AsyncGenerator[list[LiveEvent], None]:
+    """As `follow`, giving together what happened together; nothing after each silence of so many seconds, or
+    up to `pulse.GRAIN_SECONDS` more."""
     if lane is None:
         lane = (await views.get_job(ctx, job_id, account_id)).job.lane
     with ctx.live.watch(job_id, lane) as watch:
@@ -45,21 +63,50 @@ async def follow(
         for snapshot in (ctx.live.progress_of(job_id), ctx.live.preview_of(job_id)):
             if snapshot is not None and view.job.state not in TERMINAL:
                 watch.put(snapshot)
-        told: StatusEvent | None = None
-        while True:
-            patience = max(LOOK_SECONDS, ctx.live.watchers / LOOKS_A_SECOND_MAX)
-            try:
-                async with asyncio.timeout(patience):
-                    event = await watch.next()
-            except TimeoutError:
-                event = await _looked_lately(ctx, (job_id, account_id), patience / 2)
+        news = _News(watch)
+        clock, wake = asyncio.get_running_loop().time, watch.poke
+        told_at = clock()
+        try:
+            while not news.ended:
+                patience = max(LOOK_SECONDS, ctx.live.watchers / LOOKS_A_SECOND_MAX)
+                ctx.live.pulse.at(wake, min(news.heard_at + patience, told_at + silence_seconds))
+                events = await news.next()
+                if news.heard_at + patience <= clock():
+                    events = news.of([await _looked_lately(ctx, (job_id, account_id), patience / 2)])
+                if events or told_at + silence_seconds <= clock():
+                    yield events
+                    told_at = clock()
+        finally:
+            ctx.live.pulse.leave(wake)
+
+
+class _News:
+    """What of a watch was not told before."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._told: StatusEvent | None = None
+        self._clock = asyncio.get_running_loop().time
+        self.heard_at = self._clock()
+        """When there last was anything, news or not."""
+        self.ended = False
+
+    async def next(self) -> list[LiveEvent]:
+        """What comes next, or nothing if the watch is poked."""
+        return self.of(await self._watch.take())
+
+    def of(self, events: list[LiveEvent]) -> list[LiveEvent]:
+        """Of these events those that are news, up to the one that ends the job."""
+        if events:
+            self.heard_at = self._clock()
+        news: list[LiveEvent] = []
+        for event in events:
+            if self.ended or event == self._told:
+                continue
             if isinstance(event, StatusEvent):
-                if event == told:
-                    continue
-                told = event
-            yield event
-            if isinstance(event, StatusEvent) and event.ends:
-                return
+                self._told, self.ended = event, event.ends
+            news.append(event)
+        return news
 
 
 async def _looked_lately(ctx: Context, key: Key, seconds: float) -> StatusEvent:

@@ -1,7 +1,7 @@
 """What is happening to jobs right now, for whoever watches: in this process, in memory, never the truth.
 
-A slow watcher holds nobody up: progress and previews it has not read are replaced by newer ones, statuses
-are not.
+A slow watcher holds nobody up: progress, previews and places in line that it has not read are replaced by
+newer ones, other statuses are not.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any
 from comfygate.domain.errors import TooManyStreams
 from comfygate.domain.job import PUBLIC_STATUS, TERMINAL, JobState
 from comfygate.gate.looks import Looks
+from comfygate.gate.pulse import Pulse
+from comfygate.gate.waking import Waking
 
 PROGRESS_INTERVAL_SECONDS = 0.4
 """Least time between two progress events of one job; about two a second, as Comfy API v2 asks for."""
@@ -38,6 +40,11 @@ class StatusEvent:
         """How far along a status is; what arrives late of an earlier one is not told."""
         steps = {"queued": 0, "running": 2, "canceling": 3}
         return 1 if self.status == "queued" and self.position == 0 else steps.get(self.status, 4)
+
+    @property
+    def is_place(self) -> bool:
+        """Whether it says nothing but a place in line, which a later one makes worthless."""
+        return self.status == "queued" and bool(self.position) and not self.again
 
     @property
     def ends(self) -> bool:
@@ -72,17 +79,18 @@ LiveEvent = StatusEvent | ProgressEvent | PreviewEvent
 class Watch:
     """One watcher's unread events of one job, in order."""
 
-    def __init__(self, job_id: str, lane: str) -> None:
+    def __init__(self, job_id: str, lane: str, waking: Waking) -> None:
         self.job_id = job_id
         self.lane = lane
         self._unread: dict[object, LiveEvent] = {}
         self._serial = 0
         self._order = 0
         self._ready = asyncio.Event()
+        self._waking = waking
         self.position: int | None = None
 
     def put(self, event: LiveEvent) -> None:
-        """Add an event; a newer progress or preview takes the place of an unread older one."""
+        """Add an event; a newer progress, preview or place in line takes the place of an unread older one."""
         if isinstance(event, StatusEvent):
             if event.order < self._order and not event.again:
                 return
@@ -91,6 +99,7 @@ class Watch:
         if isinstance(event, StatusEvent):
             self._serial += 1
             key = self._serial
+            self._forget_place(event)
             if len(self._unread) >= STATUSES_WAITING_MAX:
                 self._unread.pop(next(iter(self._unread)))
         else:
@@ -98,7 +107,25 @@ class Watch:
         if isinstance(event, StatusEvent):
             self.position = event.position if event.status == "queued" else None
         self._unread[key] = event
-        self._ready.set()
+        self._waking.wake(self._ready, first=isinstance(event, StatusEvent) and event.ends)
+
+    def _forget_place(self, event: StatusEvent) -> None:
+        last = next(reversed(self._unread), None)
+        unread = None if last is None else self._unread[last]
+        if event.is_place and isinstance(unread, StatusEvent) and unread.is_place:
+            del self._unread[last]
+
+    def poke(self) -> None:
+        """Have `take` come back."""
+        self._waking.wake(self._ready)
+
+    async def take(self) -> list[LiveEvent]:
+        """All unread events, oldest first, as soon as there is one; none when it was poked."""
+        await self._ready.wait()
+        self._ready.clear()
+        taken = list(self._unread.values())
+        self._unread.clear()
+        return taken
 
     async def next(self) -> LiveEvent:
         """The oldest unread event, as soon as there is one."""
@@ -122,10 +149,13 @@ class Live:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._watches: dict[str, set[Watch]] = {}
+        self._waking = Waking()
         self.watchers = 0
         """Watches that are up, of all jobs."""
         self.looks: Looks[Any, Any] = Looks()
         """Looks at jobs by those who follow them."""
+        self.pulse = Pulse()
+        """Wakes those who follow a job in which nothing happens."""
         self._progress: dict[str, ProgressEvent] = {}
         self._preview: dict[str, PreviewEvent] = {}
         self._told_at: dict[tuple[str, type], float] = {}
@@ -142,7 +172,7 @@ class Live:
     @contextmanager
     def watch(self, job_id: str, lane: str) -> Iterator[Watch]:
         """Watch a job until the block ends. Subscribe first, then read the job: nothing falls between."""
-        watch = Watch(job_id, lane)
+        watch = Watch(job_id, lane, self._waking)
         self._watches.setdefault(job_id, set()).add(watch)
         self.watchers += 1
         try:

@@ -11,6 +11,8 @@ from comfygate.store import jobs as jobs_store
 
 INTERVAL_SECONDS = 0.2
 """Least time between two looks at one lane."""
+PLACES_A_SECOND_MAX = 2_000
+"""So many places are told in a second, about: where more watch a lane, it is looked at less often."""
 POLL_SECONDS = 5.0
 """The safety net: how old a shown position can get when another process moved the lane."""
 
@@ -22,20 +24,22 @@ async def tell_positions(ctx: Context, lane: str) -> None:
         while True:
             await heard(bell, POLL_SECONDS)
             bell.clear()
-            await tell_once(ctx, lane)
-            await asyncio.sleep(INTERVAL_SECONDS)
+            watchers = await tell_once(ctx, lane)
+            await asyncio.sleep(max(INTERVAL_SECONDS, watchers / PLACES_A_SECOND_MAX))
     finally:
         ctx.bells.remove(bell)
 
 
-async def tell_once(ctx: Context, lane: str) -> None:
-    """Tell every watcher of a queued job in the lane its place, if it changed."""
+async def tell_once(ctx: Context, lane: str) -> int:
+    """Tell every watcher of a queued job in the lane its place, if it changed. How many watch there."""
     if not ctx.live.watched_in(lane):
-        return
+        return 0
     cap = ctx.rules.limits.position_cap
     front = await ctx.store.read(jobs_store.front_of_lane, lane, cap)
     places = {job_id: place for place, job_id in enumerate(front, start=1)}
-    for watch in ctx.live.watched_in(lane):
+    watched = ctx.live.watched_in(lane)
+    for watch in watched:
         place = places.get(watch.job_id)
         if place is not None and place != watch.position:
             watch.put(StatusEvent("queued", place))
+    return len(watched)

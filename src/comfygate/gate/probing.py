@@ -1,7 +1,8 @@
 """Looks at one server now and then: does it answer, what waits there, and what can it run.
 
 A deep look (version, the ways it cancels, its node classes) is taken when it comes back, after any sign of
-trouble, and every `object_info_seconds`; between these one small request says whether it is there.
+trouble, and every `object_info_seconds`; between these one small request says whether it is there. A well
+server that answered something else meanwhile, as one that works for us does, is not asked for that.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from zlib import crc32
 import structlog
 
 from comfygate.comfy.errors import ComfyError
-from comfygate.domain.health import Answered, Silent
+from comfygate.domain.health import Answered, ServerState, Silent
 from comfygate.gate.condition import Condition
 from comfygate.gate.context import Context, heard
 from comfygate.gate.run import Link
@@ -62,13 +63,34 @@ class Prober:
             await self._condition.pardon()
             await self._probe(deep=troubled)
             await self._condition.keep()
-            troubled = await heard(self._look_now, self._until_probe())
+            troubled = await self._until_due()
 
     def look_now(self, *, at_abilities: bool = False) -> None:
         """Something is amiss, or health is to be kept; `at_abilities`: what it can run may be another now."""
         if at_abilities:
             self._asked_at = float("-inf")
         self._look_now.set()
+
+    async def _until_due(self) -> bool:
+        """Wait until the server must be looked at; whether there is trouble."""
+        wait = self._until_probe()
+        while not await heard(self._look_now, wait):
+            wait = self._answered_at() + self._until_probe() - asyncio.get_running_loop().time()
+            remaining = self._link.channel.queue_remaining
+            if wait <= 0 or remaining is None:
+                return False
+            self._condition.status.foreign = max(remaining - self._held(), 0)
+        return True
+
+    def _answered_at(self) -> float:
+        """When the server was last heard of, where that is as good as a look."""
+        well = self._condition.status.state is ServerState.UP
+        if not well or self._asks_abilities(asyncio.get_running_loop().time()):
+            return float("-inf")
+        return self._link.client.answered_at
+
+    def _asks_abilities(self, now: float) -> bool:
+        return not self._condition.answers or now - self._asked_at >= self._ctx.rules.object_info_seconds
 
     def _until_probe(self) -> float:
         """Seconds: soon for a server that does not answer, and right when a quarantine is over."""
@@ -83,7 +105,7 @@ class Prober:
     async def _probe(self, *, deep: bool) -> None:
         condition, client = self._condition, self._link.client
         now = asyncio.get_running_loop().time()
-        ask = not condition.answers or now - self._asked_at >= self._ctx.rules.object_info_seconds
+        ask = self._asks_abilities(now)
         try:
             if deep or ask:
                 condition.status.version = (await client.probe()).version

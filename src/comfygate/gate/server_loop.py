@@ -99,7 +99,7 @@ class ServerLoop:
                 task.cancel()
             await asyncio.gather(*tasks, self._ahead.close(), return_exceptions=True)
             self._seat.leave()
-            self._ctx.fleet.status.pop(self.server.name, None)
+            self._condition.gone()
             self._ctx.fleet.classes.pop(self.server.name, None)
 
     def left_open(self) -> list[ClaimedAttempt]:
@@ -153,7 +153,7 @@ class ServerLoop:
 
     def _restarted(self) -> None:
         self._log.warning("server.restarted", how="its count of prompts began anew")
-        self._condition.status.warm = ""
+        self._condition.warmed("")
         self._ahead.forget()
         self._see(Restarted())
 
@@ -265,7 +265,7 @@ class ServerLoop:
             self._trouble(str(error))
             return False
         if memory and cleared:
-            self._condition.status.warm = ""
+            self._condition.warmed("")
         return cleared
 
     async def _begin_one(self) -> bool:
@@ -318,8 +318,7 @@ class ServerLoop:
         self._driving.begin(attempt, task)
         self._count()
         if not attempt.adopted:
-            status = self._condition.status
-            status.warm = attempt.models or status.warm
+            self._condition.warmed(attempt.models or self._condition.status.warm)
         task.add_done_callback(lambda done: self._finished(attempt, done))
 
     async def _drive(self, attempt: ClaimedAttempt, beforehand: Beforehand | None) -> Outcome | None:
@@ -336,7 +335,7 @@ class ServerLoop:
         )
 
     def _count(self) -> None:
-        self._condition.status.running = min(len(self._driving.held), self.server.slots)
+        self._condition.holds(len(self._driving.held))
 
     def _stands(self, attempt: ClaimedAttempt, how: Stands) -> None:
         self._driving.stand(attempt, how)
