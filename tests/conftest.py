@@ -1,5 +1,6 @@
 """What every test may use: a clean environment, and a fresh database on each engine."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from comfygate.assets.screening import shared_worker
 from comfygate.store.schema import migrate
 from tests import ramdisk
+from tests.bare import Bare
 from tests.postgres import Postgres, running_postgres
 from tests.statements import keep_compiled
 
@@ -77,6 +79,13 @@ def _one_picture_worker() -> Iterator[None]:
     else load the model anew."""
     with shared_worker():
         yield
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Bare]:
+    """What runs the simulation, and tests on other sources than ours."""
+    with contextlib.closing(Bare()) as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

@@ -6,16 +6,14 @@ where the guard protects jobs or money over time, by the seeded simulation as we
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.bare import ROOT, Bare
 
 
 @dataclass(frozen=True)
@@ -126,62 +124,51 @@ MUTANTS = (
 )
 
 
-def mutated(mutant: Mutant, folder: Path) -> dict[str, str]:
-    """A copy of the source without the guard, and the environment that uses it."""
-    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+def mutated(mutant: Mutant, folder: Path) -> Path:
+    """A copy of the source without the guard."""
+    shutil.copytree(ROOT / "src", folder / "src")
     for name, guard, instead in mutant.cuts:
         path = folder / "src" / "comfygate" / name
         text = path.read_text(encoding="utf-8")
         assert text.count(guard) >= 1, f"{name} no longer says {guard!r}: move the mutant with the code"
+        path.unlink()
         path.write_text(text.replace(guard, instead), encoding="utf-8")
-    return {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONHASHSEED": "0"}
+        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+    return folder / "src"
 
 
-def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *arguments],
-        cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=110,
-    )  # fmt: skip
+def run_tests(programs: Bare, source: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Tests on SQLite, on this source. Plugins that were imported for the fork are not rewritten."""
+    plain = (
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        "-W",
+        "ignore::pytest.PytestAssertRewriteWarning",
+    )
+    return programs.run("pytest", *plain, "-k", "not postgresql", *arguments, source=source)
 
 
 @pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.tests], ids=lambda one: one.promise)
-def test_without_its_guard_the_promises_test_fails(mutant: Mutant, tmp_path: Path) -> None:
-    environ = mutated(mutant, tmp_path)
-    ran = run(environ, "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "not postgresql", *mutant.tests)
-    assert ran.returncode == 1, ran.stdout[-4_000:] + ran.stderr
+def test_without_its_guard_the_promises_test_fails(mutant: Mutant, tmp_path: Path, programs: Bare) -> None:
+    ran = run_tests(programs, mutated(mutant, tmp_path), "-x", *mutant.tests)
+    assert ran.returncode == 1, ran.stdout[-4_000:]
     assert "1 failed" in ran.stdout
 
 
 @pytest.mark.parametrize("mutant", [one for one in MUTANTS if one.seeds], ids=lambda one: one.promise)
-def test_without_its_guard_the_simulation_fails(mutant: Mutant, tmp_path: Path) -> None:
-    environ = mutated(mutant, tmp_path)
-    ran = run(
-        environ,
-        "tests.sim",
-        "--seeds",
-        mutant.seeds,
-        "--storm",
-        mutant.storm,
-        "--workers",
-        "1",
-        "--failures",
-        "1",
-    )
-    assert ran.returncode == 1, ran.stdout[-4_000:] + ran.stderr
+def test_without_its_guard_the_simulation_fails(mutant: Mutant, tmp_path: Path, programs: Bare) -> None:
+    weather = ("--seeds", mutant.seeds, "--storm", mutant.storm)
+    how = ("--workers", "1", "--failures", "1")
+    ran = programs.run("tests.sim", *weather, *how, source=mutated(mutant, tmp_path))
+    assert ran.returncode == 1, ran.stdout[-4_000:]
     assert "FAILED: I" in ran.stdout, ran.stdout[-4_000:]
 
 
-def test_the_copy_without_a_cut_passes(tmp_path: Path) -> None:
+def test_the_copy_without_a_cut_passes(tmp_path: Path, programs: Bare) -> None:
     """Or the failures above would prove nothing."""
-    environ = mutated(Mutant("nothing", (), ()), tmp_path)
-    ran = run(
-        environ,
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-k",
-        "not postgresql",
-        "tests/store/test_settle.py",
-    )
-    assert ran.returncode == 0, ran.stdout[-4_000:] + ran.stderr
+    source = mutated(Mutant("nothing", (), ()), tmp_path)
+    ran = run_tests(programs, source, "tests/store/test_settle.py")
+    assert ran.returncode == 0, ran.stdout[-4_000:]

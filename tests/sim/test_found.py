@@ -9,7 +9,7 @@ are held by tests/store/test_leases.py and tests/gate/test_trouble.py, and a mut
 
 import pytest
 
-from tests.sim.test_sim import sim
+from tests.bare import Bare
 
 UNHEARD = "a claim whose commit was not heard of was driven by nobody until a restart"
 FOUND = {
@@ -21,6 +21,6 @@ FOUND = {
 
 
 @pytest.mark.parametrize(("seed", "storm"), FOUND, ids=list(FOUND.values()))
-def test_the_bug_that_this_seed_found_is_gone(seed: int, storm: str) -> None:
-    ran = sim("--seed", str(seed), "--storm", storm)
-    assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr
+def test_the_bug_that_this_seed_found_is_gone(seed: int, storm: str, programs: Bare) -> None:
+    ran = programs.run("tests.sim", "--seed", str(seed), "--storm", storm)
+    assert ran.returncode == 0, ran.stdout[-20_000:]
