@@ -49,7 +49,9 @@ async def looks(simulator: Simulator, count: int) -> None:
 
 
 def depths(simulator: Simulator) -> int:
-    return sum(one.method == "GET" and one.path == "/prompt" for one in simulator.requests)
+    """While a prompt is asked after, the server need not be asked how much waits there."""
+    asks = ("/prompt", "/history/", "/queue")
+    return sum(one.method == "GET" and one.path.startswith(asks) for one in simulator.requests)
 
 
 async def with_one_ahead(house: Gateway, simulator: Simulator) -> tuple[Caller, str, str]:
