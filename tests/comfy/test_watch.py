@@ -11,13 +11,14 @@ from aiohttp import web
 
 from comfygate.comfy.client import ComfyClient
 from comfygate.comfy.errors import ProtocolError
-from comfygate.comfy.feed import Feed
+from comfygate.comfy.feed import Feed, FeedItem
 from comfygate.comfy.frames import Executing, ExecutionEnded
 from comfygate.comfy.watch import (
     Event,
     Finished,
     NodeOutput,
     NodeProgress,
+    OffServer,
     PreviewImage,
     Started,
     Unreachable,
@@ -112,6 +113,25 @@ async def test_only_executing_null_asks_for_history() -> None:
                 assert looks(made, "p") == 0
                 feed.put(Executing("p", None))
                 await made.sim.requested("GET", "/history/p")
+
+
+async def test_a_late_loop_hears_what_was_said_before_it_looks() -> None:
+    async with rig() as made:
+        prompt_id, client_id = new_id(), await made.connected()
+        with made.channel.listen(prompt_id) as earlier:
+            await made.client.send(prompt_id, GRAPH, client_id=client_id)
+            heard: list[FeedItem | None] = []
+            while not heard or heard[-1] != Executing(prompt_id, None):
+                heard.append(await earlier.get(NEVER_SECONDS))
+        feed = Feed()
+        for frame in heard:
+            assert frame is not None
+            feed.put(frame)
+        # Without its client id the first look is due at once, and late from the first frame on.
+        events = await drained(watching(made, prompt_id, client_id=None, feed=feed))
+        assert looks(made, prompt_id) == 1
+    assert any(isinstance(event, NodeOutput) for event in events)
+    assert [type(event) for event in events[-2:]] == [OffServer, Finished]
 
 
 async def test_prompt_over_before_watching_began_is_found_at_the_first_look() -> None:

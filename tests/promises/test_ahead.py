@@ -43,13 +43,15 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def looks(simulator: Simulator, count: int) -> None:
-    """Wait until the server was asked so many times more how it is or how a prompt goes."""
-    before = asked(simulator)
-    await until(lambda: asked(simulator) >= before + count)
+    """Wait until the server was asked so many times more what is on it."""
+    before = depths(simulator)
+    await until(lambda: depths(simulator) >= before + count)
 
 
-def asked(simulator: Simulator) -> int:
-    return sum(one.method == "GET" for one in simulator.requests)
+def depths(simulator: Simulator) -> int:
+    """While a prompt is asked after, the server need not be asked how much waits there."""
+    asks = ("/prompt", "/history/", "/queue")
+    return sum(one.method == "GET" and one.path.startswith(asks) for one in simulator.requests)
 
 
 async def with_one_ahead(house: Gateway, simulator: Simulator) -> tuple[Caller, str, str]:

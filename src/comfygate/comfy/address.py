@@ -25,6 +25,7 @@ class ServerAddress:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     basic_auth: tuple[str, str] | None = field(default=None, repr=False)
+    _base: URL = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         parsed = _parsed(self.url)
@@ -37,13 +38,15 @@ class ServerAddress:
                 f"url {str(plain)!r} carries a user and basic_auth names another: keep one of the two"
             )
         object.__setattr__(self, "url", str(plain).rstrip("/"))
+        # Read once: with a thousand servers each is too seldom asked for to stay in yarl's own memory.
+        object.__setattr__(self, "_base", URL(self.url))
         object.__setattr__(self, "basic_auth", given or self.basic_auth)
         object.__setattr__(self, "headers", dict(self.headers))
         _check_headers(str(plain), self.headers, self.basic_auth)
 
     def endpoint(self, *segments: str, query: Mapping[str, str] | None = None) -> URL:
         """Address of a call below the prefix; segments and query values are quoted here."""
-        url = URL(self.url)
+        url = self._base
         path = "/".join(_quoted(part) for part in segments)
         joined = url.with_path(f"{url.raw_path.rstrip('/')}/{path}", encoded=True)
         return joined.with_query(dict(query)) if query else joined

@@ -48,6 +48,11 @@ class Feed:
         self._items.append(item)
         self._more.set()
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is a frame that was not taken."""
+        return bool(self._items)
+
     async def get(self, wait_seconds: float) -> FeedItem | None:
         """The next frame, or None when none came within `wait_seconds`."""
         if not self._items:
@@ -56,7 +61,8 @@ class Feed:
                 async with asyncio.timeout(max(wait_seconds, 0.0)):
                     await self._more.wait()
             except TimeoutError:
-                return None
+                if not self._items:
+                    return None
         return self._items.popleft()
 
     def _make_room(self) -> bool:

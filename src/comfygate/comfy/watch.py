@@ -123,7 +123,8 @@ class _Watcher:
             if item is not None and not self._asks_to_look(item):
                 for event in self._told(item):
                     yield event
-                if self._clock() < next_look:
+                if self._clock() < next_look + (self._poll_seconds if feed.waits else 0.0):
+                    # What was said and not heard yet, by a loop that is late, says more than a look.
                     continue
             elif self._ended_well and isinstance(item, Executing):
                 yield OffServer()
