@@ -1,11 +1,11 @@
 """One read answers all who ask at once, and no answer is older than its question."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import pytest
 
-from comfygate.gate.gathered import QUESTIONS_MAX, Gathered
+from comfygate.gate.gathered import QUESTIONS_MAX, Gathered, Joined
 
 
 class Reading:
@@ -73,3 +73,71 @@ async def test_who_gives_up_holds_up_nobody_and_no_read_answers_too_many() -> No
     assert isinstance(answers[0], asyncio.CancelledError)
     assert answers[1:] == [key * 2 for key in range(1, QUESTIONS_MAX + 5)]
     assert [len(keys) for keys in read.asked] == [QUESTIONS_MAX, 5]
+
+
+class Writing:
+    """A write that waits for the test, and leaves out what is negative."""
+
+    def __init__(self) -> None:
+        self.taken: list[list[int]] = []
+        self.let = asyncio.Semaphore(0)
+        self.error: Exception | None = None
+
+    async def __call__(self, items: Sequence[int]) -> list[int | None]:
+        self.taken.append(list(items))
+        await self.let.acquire()
+        if self.error is not None:
+            raise self.error
+        return [item * 2 if item >= 0 else None for item in items]
+
+
+async def test_who_writes_during_a_write_is_in_the_next() -> None:
+    joined, write = Joined[int, int](10, 100), Writing()
+    tasks = [asyncio.create_task(joined.put(item, 1, write)) for item in (1, 1, -1, 2)]
+    await turns()
+    later = asyncio.create_task(joined.put(3, 1, write))
+    for _ in range(2):
+        write.let.release()
+    assert await asyncio.gather(*tasks, later) == [2, 2, None, 4, 6]
+    assert write.taken == [[1, 1, -1, 2], [3]]
+
+
+async def test_a_write_takes_so_many_and_no_more_than_their_size() -> None:
+    joined, write = Joined[int, int](3, 10), Writing()
+    sizes = (4, 4, 4, 99, 1, 1, 1, 1)
+    tasks = [asyncio.create_task(joined.put(place, size, write)) for place, size in enumerate(sizes)]
+    for _ in range(len(sizes)):
+        write.let.release()
+    await asyncio.gather(*tasks)
+    assert write.taken == [[0, 1], [2], [3], [4, 5, 6], [7]]
+
+
+async def test_who_gives_up_before_the_write_is_left_out_of_it() -> None:
+    joined, write = Joined[int, int](10, 100), Writing()
+    first = asyncio.create_task(joined.put(1, 1, write))
+    await turns()
+    waiting = [asyncio.create_task(joined.put(item, 1, write)) for item in (2, 3)]
+    await turns()
+    for task in (first, waiting[0]):
+        task.cancel()
+    await turns()
+    for _ in range(2):
+        write.let.release()
+    assert await waiting[1] == 6
+    assert write.taken == [[1], [3]]
+
+
+async def test_a_failed_write_fails_those_in_it_and_no_others() -> None:
+    joined, write = Joined[int, int](10, 100), Writing()
+    write.error = ValueError("away")
+    failing = [asyncio.create_task(joined.put(item, 1, write)) for item in (1, 2)]
+    await turns()
+    later = asyncio.create_task(joined.put(3, 1, write))
+    await turns()
+    write.let.release()
+    for task in failing:
+        with pytest.raises(ValueError, match="away"):
+            await task
+    write.error = None
+    write.let.release()
+    assert await later == 6

@@ -11,12 +11,13 @@ from starlette.responses import JSONResponse, Response
 
 from comfygate.api.auth import TheAccount
 from comfygate.api.bodies import job_body, job_item_body
-from comfygate.api.face import API, IdempotencyKey, TheFace, known_id
+from comfygate.api.face import API, Face, IdempotencyKey, TheFace, known_id
 from comfygate.api.json_body import SLACK_BYTES, read_object
 from comfygate.api.reference import JOB_EXAMPLE_BODY, refusals
 from comfygate.api.wire import JobBody, JobListBody, WorkflowBody
 from comfygate.domain.errors import InvalidRequest
 from comfygate.gate import submit, views
+from comfygate.gate.rows import AccountRow
 from comfygate.gate.submit import Submission
 
 BODY_KEYS: Final = frozenset({"workflow", "extra_data"})
@@ -50,6 +51,13 @@ async def post_job(
     The graph's save nodes say which lane it goes to; `lane` overrides that (ours, not in Comfy API v2). What
     is refused costs nothing and leaves the Idempotency-Key free.
     """
+    return await submitted(request, face, account, key, lane)
+
+
+async def submitted(
+    request: Request, face: Face, account: AccountRow, key: str | None, lane: str | None
+) -> Response:
+    """Submit the graph in the body and say what came of it. Raises what reading it and `submit` raise."""
     limit = face.ctx.rules.limits.graph_bytes_max + SLACK_BYTES
     body = await read_object(request, bytes_max=limit)
     _check_keys(body)
@@ -62,7 +70,9 @@ async def post_job(
     )
     view = await submit.submit(face.ctx, wanted)
     answer = job_body(face, request, view)
-    return JSONResponse(answer.model_dump(mode="json"), 201, {"Location": answer.urls.self})
+    # As JSONResponse would write it: no number in it is broken.
+    written = answer.model_dump_json().encode()
+    return Response(written, 201, {"Location": answer.urls.self}, media_type="application/json")
 
 
 def _check_keys(body: Mapping[str, Any]) -> None:

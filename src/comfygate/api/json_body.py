@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from starlette.requests import Request
 
@@ -46,7 +46,8 @@ async def read_object(request: Request, *, bytes_max: int) -> dict[str, Any]:
     """The body, which must be a JSON object. Raises InvalidRequest and PayloadTooLarge."""
     body = await read_bytes(request, bytes_max=bytes_max)
     try:
-        value = json.loads(body, object_pairs_hook=_unique, parse_constant=_constant)
+        # As json.loads would, but for making a decoder each time.
+        value = _DECODER.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except RecursionError:
         raise _refused("it is nested too deeply") from None
     except UnicodeDecodeError:
@@ -76,3 +77,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         message = f"the key {ascii(double)[:80]} stands twice in one object"
         raise ValueError(message)
     return found
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant)

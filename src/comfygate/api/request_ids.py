@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS: Final = ("X-Request-Id", "X-Comfy-Request-Id")
+_NAMES: Final = tuple(name.lower().encode() for name in HEADERS)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SCOPE_KEY: Final = "comfygate.request_id"
 
@@ -41,15 +41,13 @@ class RequestIds:
             return
         request_id = _wanted_id(scope) or uuid.uuid4().hex
         scope[_SCOPE_KEY] = request_id
-        answered = False
+        value, answered = request_id.encode("latin-1"), False
 
         async def send_with_id(message: Message) -> None:
             nonlocal answered
             if message["type"] == "http.response.start":
                 answered = True
-                headers = MutableHeaders(scope=message)
-                for name in HEADERS:
-                    headers[name] = request_id
+                message["headers"] = [*message["headers"], *((name, value) for name in _NAMES)]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request=request_id):

@@ -8,11 +8,13 @@ from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Match
 
 from comfygate.api import account, admin, assets, events, jobs, joining, redeem, session, workflows
+from comfygate.api.direct import DirectSubmissions
 from comfygate.api.docs_page import CONTENT_POLICY, docs_page
 from comfygate.api.errors import failure, on_gate_error, on_http_error, on_invalid
 from comfygate.api.face import Face
@@ -45,7 +47,10 @@ def create_api(
     """
     api = bare_app("comfygate", ABOUT)
     api.root_path = root_path
-    api.state.face = Face(ctx, signer, public_url.rstrip("/"), root_path.rstrip("/"), admin_key)
+    face = Face(ctx, signer, public_url.rstrip("/"), root_path.rstrip("/"), admin_key)
+    api.state.face = face
+    # Inside of the request ids: `add_middleware` would put it around them.
+    api.user_middleware.append(Middleware(DirectSubmissions, face=face))
     routers = [
         assets.router,
         jobs.router,
@@ -81,6 +86,8 @@ def bare_app(title: str, about: str) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        # Traces and metrics are the gateway's own; the framework would look for others at every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.add_exception_handler(GateError, on_gate_error)
     app.add_exception_handler(RequestValidationError, on_invalid)

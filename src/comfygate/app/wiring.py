@@ -50,6 +50,17 @@ CALLBACK_SECONDS = 5.0
 LOCK_FILE = "comfygate.lock"
 
 
+def ordered_id() -> str:
+    """A new UUID that begins with the time, in ms (RFC 9562, version 7), its other 74 bits random.
+
+    Rows that come one after the other are neighbours in an index: of random ids, each is on another page.
+    """
+    drawn = secrets.randbits(74)
+    value = time.time_ns() // 1_000_000 << 80 | 7 << 76 | drawn >> 62 << 64 | 2 << 62 | drawn & (2**62 - 1)
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
 def rules_of(settings: Settings) -> Rules:
     """The settings as the plain values that `gate` takes."""
     given = settings.limits
@@ -126,7 +137,7 @@ async def opened(settings: Settings, seen: Callable[[Store], Store] = as_it_is) 
                     blobs=BlobStore(uploads=settings.uploads_path, results=settings.results_path),
                     rules=rules_of(settings),
                     now_ms=lambda: time.time_ns() // 1_000_000,
-                    new_id=lambda: str(uuid.uuid4()),
+                    new_id=ordered_id,
                     owner=str(uuid.uuid4()),
                     live=Live(time.monotonic),
                     eyes=Eyes(worker, worker),

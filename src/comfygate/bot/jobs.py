@@ -40,7 +40,7 @@ def _row(turn: Turn, view: JobView) -> Html:
 
 def _title(turn: Turn, view: JobView) -> str:
     name, style = view.job.workflow_name, view.job.style
-    return title_of(turn.house.ctx, name, style, turn.words) or view.job.id[:8]
+    return title_of(turn.house.ctx, name, style, turn.words) or view.job.id[-8:]
 
 
 async def cancel(turn: Turn) -> None:

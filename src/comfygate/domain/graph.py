@@ -27,6 +27,9 @@ NODE_ID_CHARS_MAX = 256
 """Longest node id, in characters; it is kept beside inputs and outputs."""
 ASSET_TYPE = "core/ASSET"
 
+sorted_json = json.JSONEncoder(sort_keys=True).encode
+"""JSON for digests. What is made once is not made for each graph."""
+
 NodeErrors = dict[str, list[dict[str, str]]]
 Path = tuple[str | int, ...]
 
@@ -130,7 +133,7 @@ def _parse_node(node_id: str, body: object, errors: NodeErrors) -> Node | None:
     # Keys beside the inputs (`_meta`) are carried along, so they must be as harmless to copy.
     beside = {key: value for key, value in body.items() if key != "inputs"}
     for field, value in (*inputs.items(), *beside.items()):
-        if _depth(value) > VALUE_DEPTH_MAX:
+        if isinstance(value, dict | list) and _depth(value) > VALUE_DEPTH_MAX:
             fault(errors, node_id, field, f"nested_too_deep: more than {VALUE_DEPTH_MAX} levels")
             return None
     return Node(id=node_id, class_type=class_type, inputs=inputs)
@@ -325,8 +328,7 @@ def workflow_digest(graph: Graph) -> str:
         ]
         for node in graph.nodes.values()
     }
-    text = json.dumps(shape, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(sorted_json(shape).encode()).hexdigest()[:16]
 
 
 def lane_candidates(graph: Graph, output_nodes: Mapping[str, str]) -> frozenset[str]:

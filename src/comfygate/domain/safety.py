@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from comfygate.domain.core_nodes import CORE_NODES, LOADERS, TEXTS_AND_VALUES
@@ -193,9 +194,10 @@ def _faults_of(
     if name in _UNWANTED_KEYS or len(name) > FIELD_CHARS_MAX or not name.isprintable():
         yield f"bad_field_name: inputs are named with 1 to {FIELD_CHARS_MAX} printable characters"
         return
-    yield from _link_faults(graph, node, name, value, inputs, trust)
-    if is_link(value):
-        return
+    if isinstance(value, list | dict):
+        yield from _link_faults(graph, node, name, value, inputs, trust)
+        if is_link(value):
+            return
     vouched = trust.vouches_for(node.id, name)
     if inputs.is_file(node, name) and not vouched:
         yield from _file_faults(value)
@@ -302,7 +304,7 @@ def _too_much(graph: Graph, node: Node, bounds: Bounds) -> Iterator[tuple[str, s
     found: dict[str, float] = {}
     for name, value in node.inputs.items():
         last = name.rpartition(".")[2]
-        if not (last in _COUNTS or last in _STEPS or last == "megapixels" or _SIDE.fullmatch(last)):
+        if not (_is_bounded(last) if len(last) <= FIELD_CHARS_MAX else _is_bounded.__wrapped__(last)):
             continue
         number = _number_of(graph, value)
         if number is None:
@@ -322,6 +324,11 @@ def _too_much(graph: Graph, node: Node, bounds: Bounds) -> Iterator[tuple[str, s
         if min(found[width], found.get(height, 0.0)) > 0 and pixels > bounds.pixels_max:
             size = f"{found[width]:.12g} x {found[height]:.12g}"
             yield width, f"over_limit: {size} is more than limits.pixels_max, {bounds.pixels_max}"
+
+
+@lru_cache(maxsize=1024)
+def _is_bounded(last: str) -> bool:
+    return last in _COUNTS or last in _STEPS or last == "megapixels" or _SIDE.fullmatch(last) is not None
 
 
 def _number_of(graph: Graph, value: Any) -> float | None:

@@ -7,10 +7,9 @@ workflow a short or a long job: pixels, steps, frames, pictures at once. Seeds a
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 
-from comfygate.domain.graph import Graph
+from comfygate.domain.graph import Graph, sorted_json
 
 _COUNTS = re.compile(
     r"(?:^|_)(?:width|height|length|steps?|frames?|size|megapixels?|resolution|amount|count|repeats?|times"
@@ -32,8 +31,7 @@ def shape_digest(graph: Graph) -> str:
     for node in graph.nodes.values():
         sizes = {name: _size(name, value) for name, value in node.inputs.items()}
         shape[node.id] = {name: size for name, size in sizes.items() if size is not None}
-    text = json.dumps(shape, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(sorted_json(shape).encode()).hexdigest()[:16]
 
 
 def _size(name: str, value: object) -> int | float | str | None:

@@ -14,7 +14,7 @@ from comfygate.domain.order import Place
 from comfygate.domain.pace import Pace
 from comfygate.gate.abilities import Abilities
 from comfygate.gate.catalogue import Shelf, no_workflows
-from comfygate.gate.gathered import Gathered
+from comfygate.gate.gathered import Gathered, Joined
 from comfygate.gate.happenings import Happenings
 from comfygate.gate.idle import Idle
 from comfygate.gate.live import Live
@@ -22,7 +22,7 @@ from comfygate.gate.rota import Rota
 from comfygate.gate.rules import Rules
 from comfygate.store.admission import Depths
 from comfygate.store.engine import Store
-from comfygate.store.rows import AccountRow, JobRow
+from comfygate.store.rows import AccountRow, JobRow, NewJob
 
 News = Callable[[Place | None, bool], None]
 """Told of a ring: the place of the job that came (None: anything may have changed), and whether another
@@ -105,6 +105,11 @@ HEALTH = "health"
 
 TELEGRAM = "telegram"
 """Bell topic: an update of Telegram was written down."""
+
+ARRIVING_MAX = 128
+"""Most submissions that come in by one transaction."""
+ARRIVING_BYTES_MAX = 4 * 1024 * 1024
+"""Most characters of graphs that they have together."""
 
 CANCEL = "cancel:"
 """Bell topic, with a job's id: whoever drives it is to cancel it."""
@@ -237,6 +242,8 @@ class Context:
     """Digests of API keys that are looked up now."""
     places: Gathered[JobRow, int] = field(default_factory=Gathered)
     """Jobs whose places in line are looked up now."""
+    arriving: Joined[NewJob, JobRow] = field(default_factory=lambda: Joined(ARRIVING_MAX, ARRIVING_BYTES_MAX))
+    """Submissions that are written now, or with the next write."""
 
     @property
     def lease_ms(self) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from comfygate.domain.errors import Busy, InvalidRequest, InvalidWorkflow, PayloadTooLarge
+import structlog
+
+from comfygate.domain.errors import Busy, InvalidRequest, InvalidWorkflow, PayloadTooLarge, StoreTrouble
 from comfygate.domain.fit import models_digest
 from comfygate.domain.graph import (
     FileReference,
@@ -29,11 +31,14 @@ from comfygate.gate.screen import check_inputs
 from comfygate.gate.views import JobView, get_job, place_of
 from comfygate.store import assets as assets_store
 from comfygate.store import jobs as jobs_store
+from comfygate.store import submissions
 from comfygate.store.admission import missing_asset
 from comfygate.store.engine import Connection
 from comfygate.store.rows import JobInput, JobRow, NewJob
 
 IDEMPOTENCY_KEY_CHARS_MAX = 255
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
     if wanted.extra_data:
         ctx.secrets_of_jobs[new.id] = dict(wanted.extra_data)
     try:
-        job = await ctx.store.run(_accept, ctx, new, references)
+        job = await _accepted(ctx, new, references)
     except Busy as refusal:
         ctx.secrets_of_jobs.pop(new.id, None)
         refusal.retry_after_seconds = rules.retry_after_seconds
@@ -108,9 +113,12 @@ async def submit(ctx: Context, wanted: Submission) -> JobView:
     return JobView(job, await place_of(ctx, job), None, ())
 
 
+_written = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
 def _encoded(workflow: object) -> str:
     try:
-        text = json.dumps(workflow, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _written(workflow)
         # JSON can spell half a surrogate pair, which no UTF-8 text can hold.
         text.encode()
     except UnicodeEncodeError:
@@ -170,6 +178,31 @@ def _lane(ctx: Context, graph: Graph, asked: str | None) -> Lane:
     if found:
         return max(found, key=lambda lane: (lane.price, lane.name))
     return next(iter(lanes.values()))
+
+
+async def _accepted(ctx: Context, new: NewJob, references: tuple[FileReference, ...]) -> JobRow:
+    """The job, accepted with others that come at the same time, or by itself where that is not possible."""
+    if not references and not new.fair_share:
+
+        async def write(news: Sequence[NewJob]) -> list[JobRow | None]:
+            return await _accepted_together(ctx, news)
+
+        job = await ctx.arriving.put(new, len(new.graph), write)
+        if job is not None:
+            return job
+    return await ctx.store.run(_accept, ctx, new, references)
+
+
+async def _accepted_together(ctx: Context, news: Sequence[NewJob]) -> list[JobRow | None]:
+    try:
+        found = await ctx.store.run(submissions.submit_all, news, ctx.rules.tiers, ctx.depths)
+    except StoreTrouble:
+        raise
+    except Exception:
+        # Nothing of it was kept. Each by itself shows whose fault it was.
+        log.exception("submit.not_together", jobs=len(news))
+        return [None] * len(news)
+    return [found.get(new.id) for new in news]
 
 
 def _accept(conn: Connection, ctx: Context, new: NewJob, references: tuple[FileReference, ...]) -> JobRow:

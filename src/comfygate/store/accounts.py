@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Text, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.credits import Balance
@@ -15,18 +15,27 @@ from comfygate.store import ledger
 from comfygate.store.prepared import Prepared
 from comfygate.store.rows import AccountRow, ServerRow
 from comfygate.store.tables import accounts, api_keys, servers
-
-KEYS_A_LOOK: Final = 16
-"""So many API keys are looked up by one statement."""
+from comfygate.store.together import Look
 
 _LOCKED = Prepared(
     select(accounts).where(accounts.c.id == bindparam("account_id")).with_for_update(key_share=True)
 )
-_DIGESTS: Final = [f"digest_{number}" for number in range(KEYS_A_LOOK)]
-_OF_KEYS = Prepared(
-    select(api_keys.c.digest, *accounts.c)
-    .join(api_keys, api_keys.c.account_id == accounts.c.id)
-    .where(api_keys.c.digest.in_([bindparam(name) for name in _DIGESTS]), api_keys.c.revoked_at_ms.is_(None))
+_OF_KEYS = Look(
+    lambda keys: (
+        select(
+            api_keys.c.digest,
+            accounts.c.id,
+            accounts.c.name,
+            accounts.c.tier,
+            accounts.c.available,
+            accounts.c.held,
+            accounts.c.created_at_ms,
+            accounts.c.disabled_at_ms,
+        )
+        .join(api_keys, api_keys.c.account_id == accounts.c.id)
+        .where(api_keys.c.digest.in_(select(keys.c.digest)), api_keys.c.revoked_at_ms.is_(None))
+    ),
+    digest=Text,
 )
 
 
@@ -103,14 +112,12 @@ def list_accounts(conn: Connection) -> list[AccountRow]:
 
 def accounts_of_keys(conn: Connection, digests: Collection[str]) -> dict[str, AccountRow]:
     """The accounts that keys with these digests belong to, by digest; only of keys in force."""
-    wanted, found = list(digests), {}
-    for start in range(0, len(wanted), KEYS_A_LOOK):
-        part = wanted[start : start + KEYS_A_LOOK]
-        # No key has an empty digest.
-        padded = part + [""] * (KEYS_A_LOOK - len(part))
-        for row in _OF_KEYS.rows(conn, dict(zip(_DIGESTS, padded, strict=True))):
-            found[row.digest] = _account(row)
-    return found
+    return {
+        digest: AccountRow(account_id, name, tier, Balance(available, held), created_at_ms, disabled_at_ms)
+        for digest, account_id, name, tier, available, held, created_at_ms, disabled_at_ms in _OF_KEYS.rows(
+            conn, [(digest,) for digest in digests]
+        )
+    }
 
 
 def add_server(

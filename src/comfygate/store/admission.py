@@ -10,7 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Select, bindparam, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    ScalarSelect,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 
 from comfygate.domain.errors import MissingAsset, QueueFull
 from comfygate.domain.order import Tier
@@ -24,15 +34,24 @@ database busy: room may be seen 10 ms late at a limit of 10,000, and at one belo
 
 _MOST = bindparam("most", type_=Integer)
 _LANE = jobs.c.lane == bindparam("lane")
-_OF_ACCOUNT: Select[Any] = (
-    select(literal_column("1").label("one"))
-    .where(IS_QUEUED, jobs.c.account_id == bindparam("account_id"))
-    .limit(_MOST)
-)
+
+
+def queued_of_account(account_id: ColumnElement[str]) -> ScalarSelect[int]:
+    """How many jobs an account has queued, counted up to `most`."""
+    counted: Select[Any] = (
+        select(literal_column("1").label("one"))
+        .where(IS_QUEUED, jobs.c.account_id == account_id)
+        # A table of keys around it is not one of its own.
+        .correlate_except(jobs)
+        .limit(_MOST)
+    )
+    return select(func.count()).select_from(counted.subquery()).scalar_subquery()
+
+
 _IN_LANE: Select[Any] = select(literal_column("1").label("one")).where(IS_QUEUED, _LANE).limit(_MOST)
 _ROOM = Prepared(
     select(
-        select(func.count()).select_from(_OF_ACCOUNT.subquery()).scalar_subquery().label("of_account"),
+        queued_of_account(bindparam("account_id")).label("of_account"),
         select(func.max(jobs.c.ticket)).scalar_subquery().label("newest"),
     )
 )
@@ -72,6 +91,14 @@ def check_room(conn: Connection, new: NewJob, tier: Tier, depths: Depths | None 
             f"lane {new.lane} has {new.depth_max} jobs queued, the most it may hold",
             details={"limit": "depth_max", "value": new.depth_max},
         )
+
+
+def surely_room(new: NewJob, more: int, depths: Depths, newest: int) -> bool:
+    """Whether its lane surely has room for it and `more` jobs, as far as that is known without a look."""
+    if new.lane not in depths.known:
+        return False
+    depth, ticket = depths.known[new.lane]
+    return depth + max(newest - ticket, 0) + more < new.depth_max
 
 
 def _is_full(conn: Connection, new: NewJob, depths: Depths, newest: int) -> bool:

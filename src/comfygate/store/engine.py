@@ -258,7 +258,6 @@ class PostgresStore:
             pool_size=POOL_SIZE,
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
-            pool_pre_ping=True,
             pool_recycle=1800,
             hide_parameters=True,
             connect_args={
@@ -271,6 +270,7 @@ class PostgresStore:
                 "tcp_user_timeout": 30_000,
             },
         )
+        event.listen(self._engine, "connect", _transactions_by_hand)
         self._closed = False
         self._threads: Crew[Callable[[], Any]] = Crew(POOL_SIZE, "comfygate-pg", _called)
 
@@ -302,7 +302,7 @@ class PostgresStore:
     def _transact(self, call: Callable[[Connection], R]) -> R:
         for tries in range(1, CONFLICT_TRIES_MAX + 1):
             try:
-                with self._engine.begin() as conn:
+                with self._begun("BEGIN") as conn, conn.begin():
                     return call(conn)
             except DBAPIError as error:
                 code = getattr(error.orig, "sqlstate", None)
@@ -312,9 +312,29 @@ class PostgresStore:
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _read(self, call: Callable[[Connection], R]) -> R:
-        with self._engine.connect() as conn, conn.begin():
-            conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with self._begun("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY") as conn, conn.begin():
             return call(conn)
+
+    def _begun(self, begin: str) -> Connection:
+        """A connection in a transaction. The pool's may have died since they were used, at a restart of the
+        server all of them: of those BEGIN fails, and with it nothing is lost but another try."""
+        for others in range(POOL_SIZE, -1, -1):
+            conn = self._engine.connect()
+            try:
+                say(conn, begin)
+            except BaseException as error:
+                conn.close()
+                lost = isinstance(error, DBAPIError) and error.connection_invalidated
+                if not (lost and others):
+                    raise
+            else:
+                return conn
+        raise AssertionError("unreachable: the loop returns or raises")
+
+
+def _transactions_by_hand(dbapi_connection: Any, _record: Any) -> None:
+    # BEGIN is said by the store; the driver's own would come unseen with the first statement.
+    dbapi_connection.autocommit = True
 
 
 def _called(work: Callable[[], Any]) -> Any:

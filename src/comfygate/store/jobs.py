@@ -149,6 +149,11 @@ def charge_of(conn: Connection, account_id: str, price: int, tier: Tier, now_ms:
     return charge(price, tier, used)
 
 
+def may_submit(new: NewJob, tier: Tier) -> bool:
+    """Whether accounts of the tier may submit this."""
+    return (tier.raw_graphs or not new.raw) and all(tier.name in wanted for wanted in new.tiers)
+
+
 def _check_tier(new: NewJob, tier: Tier) -> None:
     if new.raw and not tier.raw_graphs:
         raise Forbidden(

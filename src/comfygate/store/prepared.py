@@ -64,18 +64,14 @@ class Prepared:
             # Somebody listens to what is executed: tests of plans, and counts.
             result = conn.execute(self._statement, dict(values))
             return (list(result.all()), -1) if result.returns_rows else ([], result.rowcount)
-        dialect = conn.dialect
-        ready = self._compiled.get(dialect.name) or self._compile(dialect)
-        if not conn.in_transaction():
-            conn.begin()
-        driver: Any = conn.connection.dbapi_connection
+        ready = self._compiled.get(conn.dialect.name) or self._compile(conn.dialect)
+        cursor = _executed(conn, ready.text, ready.given(values))
         try:
-            cursor = driver.execute(ready.text, ready.given(values))
             if cursor.description is None:
                 return [], cursor.rowcount
             return cursor.fetchall(), -1
-        except dialect.loaded_dbapi.Error as error:
-            raise as_sqlalchemy(conn, ready.text, driver, error) from error
+        except conn.dialect.loaded_dbapi.Error as error:
+            raise as_sqlalchemy(conn, ready.text, conn.connection.dbapi_connection, error) from error
 
     def _compile(self, dialect: Dialect) -> _Compiled:
         statement: Any = self._statement
@@ -116,6 +112,23 @@ class OfMany:
         if known is None:
             known = self._of[size] = Prepared(self._about([bindparam(name) for name in named]))
         return known.count(conn, {**named, **(values or {})})
+
+
+def executed(conn: Connection, text: str, values: Sequence[Any]) -> Any:
+    """Run a statement by the driver; its cursor, or what has the same. Raises SQLAlchemy's errors."""
+    if conn.dispatch.before_cursor_execute:
+        return conn.exec_driver_sql(text, tuple(values))
+    return _executed(conn, text, values)
+
+
+def _executed(conn: Connection, text: str, values: Any) -> Any:
+    if not conn.in_transaction():
+        conn.begin()
+    driver: Any = conn.connection.dbapi_connection
+    try:
+        return driver.execute(text, values)
+    except conn.dialect.loaded_dbapi.Error as error:
+        raise as_sqlalchemy(conn, text, driver, error) from error
 
 
 def say(conn: Connection, text: str) -> None:
