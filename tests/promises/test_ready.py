@@ -38,7 +38,7 @@ async def until_ready(world: World, job_id: str | None) -> None:
         while [row[0] for row in await asyncio.to_thread(world.sql, "SELECT job_id FROM ready")] != (
             [job_id] if job_id else []
         ):
-            await asyncio.to_thread(lambda: None)
+            await before_the_next_look()
 
 
 def sent(simulator: Simulator) -> list[str]:
@@ -84,6 +84,19 @@ async def test_what_is_ready_is_sent_and_then_claimed(
     assert await ann.entries(second) == ["hold", "capture"]
     await until_ready(world, None)
     await house.audit()
+
+
+async def test_the_next_prompt_is_sent_before_it_is_asked_how_the_last_one_ended(
+    house: Gateway, simulator: Simulator, world: World
+) -> None:
+    ann, first, second = await with_one_ready(house, simulator, world)
+    (prompt,) = (row[0] for row in world.sql("SELECT prompt_id FROM attempts"))
+    before = len(simulator.requests)
+    simulator.release()
+    for job in (first, second):
+        assert (await ann.end(job))["status"] == "succeeded"
+    asked = [(one.method, one.path) for one in simulator.requests[before:]]
+    assert asked.index(("POST", "/prompt")) < asked.index(("GET", f"/history/{prompt}"))
 
 
 async def test_what_ends_before_it_is_claimed_is_not_sent_again(

@@ -119,6 +119,11 @@ class Ahead:
         self._later = None
         self._wake()
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether there is something that may be sent, after another look perhaps."""
+        return self._may_go()
+
     def take_now(self) -> Prepared | None:
         """What can be sent without another look; it is taken by that."""
         if self._doubted or self._overdue or self._shared or not self._may_go():

@@ -27,6 +27,7 @@ from comfygate.gate.context import Context, heard, lane_bell, lease_name
 from comfygate.gate.drive import drive
 from comfygate.gate.driving import BEHIND_MAX, Driving, Stands
 from comfygate.gate.extra import Extra
+from comfygate.gate.forgetting import Forgetting
 from comfygate.gate.probing import DOWN_PROBE_SECONDS, Prober
 from comfygate.gate.run import Beforehand, Link, NoLongerOurs
 from comfygate.store import attempts as attempts_store
@@ -67,8 +68,9 @@ class ServerLoop:
         self._extra = Extra(server, link.client, self._condition, self._driving, self._claiming)
         self._clearing = Clearing(ctx, server.name, link)
         self._ahead = Ahead(ctx, server, link.client, self._claiming.taste, self._bell.set)
+        self._following = asyncio.Event()
         self._inherited = tuple(inherited)
-        self._forgetting: set[asyncio.Task[None]] = set()
+        self._forgetting = Forgetting(server.name, link.client)
         self._adopt_due = adopt
         self._stopping = False
         self._prober = Prober(
@@ -94,10 +96,11 @@ class ServerLoop:
             await asyncio.gather(*tasks)
         finally:
             self._stopping = True
-            tasks += [*self._driving.tasks.values(), *self._forgetting]  # type: ignore[list-item]  # any tasks
+            tasks += self._driving.tasks.values()  # type: ignore[arg-type]  # any tasks
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, self._ahead.close(), return_exceptions=True)
+            closing = (self._forgetting.close(), self._ahead.close())
+            await asyncio.gather(*tasks, *closing, return_exceptions=True)
             self._seat.leave()
             self._condition.gone()
             self._ctx.fleet.classes.pop(self.server.name, None)
@@ -113,7 +116,7 @@ class ServerLoop:
             await asyncio.wait(list(self._driving.tasks.values()))
             # Lets the tasks' done callbacks take them off the list.
             await asyncio.sleep(0)
-        await asyncio.gather(*self._forgetting, return_exceptions=True)
+        await self._forgetting.done()
 
     async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:
         """A part that breaks is logged and begun again: one bug must not idle a server for good."""
@@ -279,6 +282,7 @@ class ServerLoop:
         if prepared is not None:
             self._start_ready(prepared)
             return True
+        self._following.set()
         attempt = await self._claiming.first_in_order()
         if attempt is not None:
             self._start(attempt)
@@ -307,11 +311,10 @@ class ServerLoop:
             raise NoLongerOurs
         return came is Late.CLAIMED
 
-    def _start_ready(self, prepared: Prepared) -> asyncio.Event:
-        attempt, sent = prepared.attempt, asyncio.Event()
+    def _start_ready(self, prepared: Prepared) -> None:
+        attempt, sent = prepared.attempt, self._following
         claim = partial(self._claim_ready, attempt, self._driving.left)
         self._start(attempt, Beforehand(prepared.staged, prepared.brought, claim, sent))
-        return sent
 
     def _start(self, attempt: ClaimedAttempt, beforehand: Beforehand | None = None) -> None:
         task = asyncio.create_task(self._drive(attempt, beforehand), name=f"attempt {attempt.fence.job_id}")
@@ -345,23 +348,20 @@ class ServerLoop:
     def _left(self, attempt: ClaimedAttempt) -> asyncio.Event | None:
         """The prompt ended well: the server may get the next one while what this one made is fetched.
 
-        What is ready is sent now, where nothing has to be looked at before; what is set when it was is given.
+        What is ready is sent now, or after one look where that is due; what is set when it was is given.
         """
         if not self._driving.leave(attempt):
             return None
         self._count()
         self._bell.set()
-        ready = self._clearing.is_clear and self._link.channel.connected
-        if ready and self._may_claim() and (prepared := self._ahead.take_now()):
-            return self._start_ready(prepared)
-        return None
-
-    async def _forget(self, prompt_id: str) -> None:
-        """Delete our own entry from the server's history, beside the next job."""
-        try:
-            await self._link.client.forget(prompt_id)
-        except ComfyError as error:
-            self._log.info("history.not_deleted", error=str(error))
+        if not (self._clearing.is_clear and self._link.channel.connected and self._may_claim()):
+            return None
+        following = self._following = asyncio.Event()
+        if prepared := self._ahead.take_now():
+            self._start_ready(prepared)
+        elif not self._ahead.has_ready:
+            return None
+        return following
 
     def _finished(self, attempt: ClaimedAttempt, done: asyncio.Task[Outcome | None]) -> None:
         self._driving.end(attempt, done, over=not done.cancelled())
@@ -378,9 +378,7 @@ class ServerLoop:
             # Somebody else's now, who needs the history entry.
             return
         self._learn(outcome)
-        forgetting = asyncio.create_task(self._forget(attempt.prompt_id))
-        self._forgetting.add(forgetting)
-        forgetting.add_done_callback(self._forgetting.discard)
+        self._forgetting.begin(attempt.prompt_id)
 
     def _learn(self, outcome: Outcome) -> None:
         """What an attempt's end says about the server."""
