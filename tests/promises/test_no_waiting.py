@@ -23,12 +23,17 @@ class Storage:
         real = BlobStore.write
 
         async def write(
-            store: BlobStore, area: Area, chunks: AsyncIterator[bytes], *, bytes_max: int
+            store: BlobStore,
+            area: Area,
+            chunks: AsyncIterator[bytes],
+            *,
+            bytes_max: int,
+            lasting: bool = True,
         ) -> StoredBlob:
             if area == "results":
                 self.waiting += 1
                 await self.released.wait()
-            return await real(store, area, chunks, bytes_max=bytes_max)
+            return await real(store, area, chunks, bytes_max=bytes_max, lasting=lasting)
 
         monkeypatch.setattr(BlobStore, "write", write)
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, update
 
 from comfygate.domain.job import Fence
-from comfygate.gate import server_loop
+from comfygate.gate import drive, server_loop
 from comfygate.gate.claiming import Claiming
 from comfygate.simulator import Simulator
 from comfygate.simulator.journal import Moment
@@ -87,8 +87,9 @@ async def test_what_is_ready_is_sent_and_then_claimed(
 
 
 async def test_the_next_prompt_is_sent_before_it_is_asked_how_the_last_one_ended(
-    house: Gateway, simulator: Simulator, world: World
+    house: Gateway, simulator: Simulator, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(drive, "AFTER_YOU_SECONDS", PATIENCE_SECONDS)
     ann, first, second = await with_one_ready(house, simulator, world)
     (prompt,) = (row[0] for row in world.sql("SELECT prompt_id FROM attempts"))
     before = len(simulator.requests)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from comfygate.assets.blobs import Area, BlobMissing, StoredBlob, StoredKey
+from comfygate.assets.on_disk import left_of
+from comfygate.assets.seen import Piece
 from comfygate.domain.errors import PayloadTooLarge, ServerTrouble
 
 if TYPE_CHECKING:
@@ -31,7 +33,10 @@ class SimBlobs:
         self._process = process
         self._disk = disk
 
-    async def write(self, area: Area, chunks: AsyncIterable[bytes], *, bytes_max: int) -> StoredBlob:
+    async def write(
+        self, area: Area, chunks: AsyncIterable[bytes], *, bytes_max: int, lasting: bool = True
+    ) -> StoredBlob:
+        # Processes die here, machines do not: what was written lasts.
         data = b"".join([chunk async for chunk in chunks])
         if len(data) > bytes_max:
             raise PayloadTooLarge("too much")
@@ -45,6 +50,19 @@ class SimBlobs:
         await self._process.reach("blob write", "during")
         await self._process.reach("blob write", "after")
         return StoredBlob(key=key, hash=f"blake3:{digest}", size_bytes=len(data), head=data[:4096])
+
+    async def make_lasting(self, key: str) -> None:
+        self._found(key)
+        await self._process.reach("blob last", "after")
+
+    async def rewrite(self, key: str, pieces: list[Piece], *, bytes_max: int) -> StoredBlob:
+        stored = await self.write("results", self.read_planned(key, pieces), bytes_max=bytes_max)
+        await self.delete(key)
+        return stored
+
+    async def read_planned(self, key: str, pieces: list[Piece]) -> AsyncIterator[bytes]:
+        await self._process.reach("blob read", "before")
+        yield left_of(self._found(key).data, pieces)
 
     async def size(self, key: str) -> int:
         await self._process.reach("blob read", "before")

@@ -32,7 +32,11 @@ def write_whole(staged: Path, path: Path, content: bytes, *, lasting: bool) -> N
 
 def planned(path: Path, pieces: list[Piece]) -> bytes:
     """What is left of a small file by a plan. Raises OSError."""
-    whole = path.read_bytes()
+    return left_of(path.read_bytes(), pieces)
+
+
+def left_of(whole: bytes, pieces: list[Piece]) -> bytes:
+    """What is left of these bytes by a plan."""
     made = bytearray()
     for piece in pieces:
         match piece:

@@ -8,12 +8,13 @@ server that answered something else meanwhile, as one that works for us does, is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from zlib import crc32
 
 import structlog
 
 from comfygate.comfy.errors import ComfyError
+from comfygate.domain.graph import NodeClass
 from comfygate.domain.health import Answered, ServerState, Silent
 from comfygate.gate.condition import Condition
 from comfygate.gate.context import Context, heard
@@ -49,6 +50,7 @@ class Prober:
         self._held, self._see, self._able = held, see, able
         self._look_now = asyncio.Event()
         self._asked_at = float("-inf")
+        self._classes: Mapping[str, NodeClass] | None = None
         self._new = False
         """Whether what it can run is another than what misfits were found by."""
         self._often = 1.0 - SPREAD * crc32(link.name.encode()) / 2**32
@@ -122,7 +124,8 @@ class Prober:
         """Learn node classes and model files anew; what did not fit before may fit now."""
         fleet, name = self._ctx.fleet, self._link.name
         classes = await fleet.abilities.ask(self._link.client, fleet.classes.values())
-        known = fleet.classes.get(name)
+        # Not what the fleet knows: of a server that was another replica's nothing was forgotten for that.
+        known, self._classes = self._classes, classes
         fleet.classes[name] = classes
         self._new = self._new or (known is not classes and known != classes)
         if not self._new:
