@@ -36,6 +36,7 @@ async def record(
     """Write one row; trouble in doing so is logged, as the operation itself is over."""
     given = scrubbed(json.dumps(arguments, sort_keys=True, default=str))
     result = OK if error is None else scrubbed(_said(error))
+    ctx.feed.note(ctx.now_ms(), "operation", actor=actor, operation=operation, result=result)
     try:
         await ctx.store.run(audit_log.record, actor, operation, given, result, ctx.now_ms())
     except StoreTrouble as trouble:

@@ -17,6 +17,7 @@ from comfygate.gate.catalogue import Shelf, no_workflows
 from comfygate.gate.gathered import Gathered
 from comfygate.gate.happenings import Happenings
 from comfygate.gate.live import Live
+from comfygate.gate.ops_feed import Feed
 from comfygate.gate.rota import Rota
 from comfygate.gate.rules import Rules
 from comfygate.store.admission import Depths
@@ -179,6 +180,8 @@ class Fleet:
     classes: dict[str, Mapping[str, NodeClass]] = field(default_factory=dict)
     ahead: dict[str, int] = field(default_factory=dict)
     """Tickets of the jobs whose inputs are brought to a server ahead of its claim."""
+    model_names: dict[str, list[str]] = field(default_factory=dict)
+    """The files behind digests of models, as far as somebody looked: for people."""
     sole: frozenset[str] = frozenset()
     """Lanes that one configured server has alone, whichever process owns it."""
 
@@ -228,6 +231,7 @@ class Context:
     fleet: Fleet = field(default_factory=Fleet)
     pace: Pace = field(default_factory=Pace)
     happened: Happenings = field(default_factory=Happenings)
+    feed: Feed = field(default_factory=Feed)
     cancels: dict[str, asyncio.Event] = field(default_factory=dict)
     secrets_of_jobs: dict[str, Mapping[str, str]] = field(default_factory=dict)
     depths: Depths = field(default_factory=Depths)

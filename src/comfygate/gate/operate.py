@@ -37,6 +37,14 @@ from comfygate.gate.review import (
     review_show,
     review_suspicions,
 )
+from comfygate.gate.staff import (
+    accounts_restore,
+    accounts_role,
+    accounts_sign_out,
+    accounts_suspend,
+    keys_list,
+    keys_revoke,
+)
 from comfygate.gate.views import JobView
 from comfygate.gate.why import jobs_why
 from comfygate.gate.workflow_views import workflows_list, workflows_show
@@ -214,7 +222,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "accounts.add": accounts_add,
     "accounts.import": accounts_import,
     "accounts.list": accounts_list,
+    "accounts.restore": accounts_restore,
+    "accounts.role": accounts_role,
     "accounts.sign_in": accounts_sign_in,
+    "accounts.sign_out": accounts_sign_out,
+    "accounts.suspend": accounts_suspend,
     "accounts.tier": accounts_tier,
     "audit.list": audit_list,
     "codes.list": codes_list,
@@ -228,6 +240,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "jobs.show": jobs_show,
     "jobs.why": jobs_why,
     "keys.add": keys_add,
+    "keys.list": keys_list,
+    "keys.revoke": keys_revoke,
     "lanes.list": lanes_list,
     "lanes.pause": lanes_pause,
     "lanes.resume": lanes_resume,
@@ -253,8 +267,9 @@ OPERATIONS: Mapping[str, Operation] = {
 
 CHANGING = frozenset(
     {
-        "accounts.add", "accounts.import", "accounts.sign_in", "accounts.tier", "codes.make", "codes.revoke",
-        "credits.grant", "jobs.cancel", "jobs.retry", "keys.add", "payments.refund",
+        "accounts.add", "accounts.import", "accounts.restore", "accounts.role", "accounts.sign_in",
+        "accounts.sign_out", "accounts.suspend", "accounts.tier", "codes.make", "codes.revoke",
+        "credits.grant", "jobs.cancel", "jobs.retry", "keys.add", "keys.revoke", "payments.refund",
         "lanes.pause", "lanes.resume", "review.forgive", "review.reject", "review.release", "servers.add",
         "servers.drain", "servers.remove", "servers.resume",
     }
@@ -264,7 +279,7 @@ CHANGING = frozenset(
 
 async def perform(ctx: Context, name: str, arguments: Mapping[str, Any], *, actor: str = "cli") -> Json:
     """Do the operation `name` for `actor`: `cli` (a command alone), `control` (one through the running
-    service) or `admin` (over HTTP).
+    service), `admin` (over HTTP) or `account:ID` (over HTTP or the pages, by an account that may).
 
     Raises NotFound for an unknown one, and what the operation raises. What changes something, or was refused
     to, is in the audit log afterwards.

@@ -55,9 +55,14 @@ def waiting(conn: Connection, limit: int, past_jobs: Collection[str] = ()) -> li
     ]
 
 
-def mark_delivered(conn: Connection, ids: Sequence[int], now_ms: int) -> None:
-    """Note that these rows were told."""
-    conn.execute(update(outbox).where(outbox.c.id.in_(ids)).values(delivered_at_ms=now_ms))
+def mark_delivered(conn: Connection, ids: Sequence[int], now_ms: int) -> set[int]:
+    """Note that these rows were told. Returns those of them of which that was not noted before."""
+    marked = (
+        update(outbox)
+        .where(outbox.c.id.in_(ids), outbox.c.delivered_at_ms.is_(None))
+        .values(delivered_at_ms=now_ms)
+    )
+    return set(conn.execute(marked.returning(outbox.c.id)).scalars())
 
 
 def prune(conn: Connection, delivered_before_ms: int) -> int:
