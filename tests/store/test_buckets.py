@@ -25,7 +25,7 @@ def tell(world: World) -> None:
 
 def count(world: World) -> int:
     """Count one batch, as the loop does."""
-    listed, sums = world.run(counting._sums, NOW + 10)
+    listed, sums = world.run(counting.sums_of_list, NOW + 10)
     return len(listed) if world.run(buckets.count, listed, sums) else 0
 
 
@@ -90,8 +90,8 @@ def test_what_is_told_twice_is_counted_once(world: World) -> None:
 def test_two_that_count_the_same_count_it_once(world: World) -> None:
     run_one(world, world.account())
     tell(world)
-    one = world.run(counting._sums, NOW + 10)
-    other = world.run(counting._sums, NOW + 10)
+    one = world.run(counting.sums_of_list, NOW + 10)
+    other = world.run(counting.sums_of_list, NOW + 10)
     assert world.run(buckets.count, *one) is True
     assert world.run(buckets.count, *other) is False
     assert found(world, Measure.ENDED) == {("image", "succeeded"): (1, 5)}
@@ -101,10 +101,10 @@ def test_a_batch_that_shares_a_job_with_one_that_was_counted_does_nothing(world:
     account_id = world.account()
     run_one(world, account_id)
     tell(world)
-    first = world.run(counting._sums, NOW + 10)
+    first = world.run(counting.sums_of_list, NOW + 10)
     run_one(world, account_id)
     tell(world)
-    both = world.run(counting._sums, NOW + 10)
+    both = world.run(counting.sums_of_list, NOW + 10)
     assert world.run(buckets.count, *first) is True
     assert world.run(buckets.count, *both) is False
     assert count(world) == 1
@@ -115,7 +115,7 @@ def test_a_crash_before_the_commit_counts_nothing_and_loses_nothing(world: World
     run_one(world, world.account())
     tell(world)
     with world.open() as conn:
-        assert buckets.count(conn, *counting._sums(conn, NOW + 10)) is True
+        assert buckets.count(conn, *counting.sums_of_list(conn, NOW + 10)) is True
     assert found(world, Measure.ENDED) == {}
     assert count(world) == 2
     assert found(world, Measure.ENDED) == {("image", "succeeded"): (1, 5)}

@@ -1,6 +1,6 @@
 """The operator's pages as they change: server-sent events, from the one look that all viewers share.
 
-`now` with everything, then `lane`, `server`, `untold`, `alerts` with each of them that changed, `gone` with
+`now` with everything, then `lane`, `server`, `untold`, `alerts`, `busy` as each of them changes, `gone` with
 what is no more, and `events` with what happened. Whoever takes nothing for SEND_SECONDS is cut off.
 """
 
@@ -38,7 +38,7 @@ router = APIRouter(prefix=PREFIX, tags=["operations"])
     response_class=Response,
     responses={
         200: {
-            "description": "`now`, then `lane`, `server`, `untold`, `alerts`, `gone`, `events` as they come.",
+            "description": "`now`; then `lane`, `server`, `untold`, `alerts`, `busy`, `gone`, `events`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
         **refusals(401, 403, 429),

@@ -52,6 +52,7 @@ KEPT_MS: Final[Mapping[Grain, int | None]] = {
     Grain.DAY: None,
 }
 """How long buckets are kept; None: for ever."""
+_GRAINS: Final = tuple((grain.value, LENGTH_MS[grain], KEPT_MS[grain]) for grain in Grain)
 
 
 class Measure(StrEnum):
@@ -86,12 +87,12 @@ def added_up(samples: Iterable[Sample], now_ms: int) -> dict[Key, tuple[int, int
     """Times and totals by bucket. What is older than a grain is kept is left out of that grain."""
     found: dict[Key, tuple[int, int]] = {}
     for sample in samples:
-        for grain, length_ms in LENGTH_MS.items():
-            kept_ms = KEPT_MS[grain]
+        measure = sample.measure.value
+        for grain, length_ms, kept_ms in _GRAINS:
             if kept_ms is not None and sample.at_ms < now_ms - kept_ms:
                 continue
             start = sample.at_ms // length_ms * length_ms
-            key = (grain.value, sample.measure.value, start, sample.series, sample.part, sample.bin)
+            key = (grain, measure, start, sample.series, sample.part, sample.bin)
             times, total = found.get(key, (0, 0))
             found[key] = (times + sample.times, total + sample.total)
     return found

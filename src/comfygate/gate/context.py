@@ -106,6 +106,9 @@ HEALTH = "health"
 TELEGRAM = "telegram"
 """Bell topic: an update of Telegram was written down."""
 
+COUNTING = "counting"
+"""Bell topic: something is on the list of what is to be added to the aggregates."""
+
 CANCEL = "cancel:"
 """Bell topic, with a job's id: whoever drives it is to cancel it."""
 

@@ -16,16 +16,18 @@ from comfygate.domain.buckets import Key, Measure, Sample, added_up, busy, ratio
 from comfygate.domain.credits import HOUSE, MOVES, EntryKind, Side
 from comfygate.domain.errors import StoreTrouble
 from comfygate.domain.job import PUBLIC_STATUS, JobState
-from comfygate.gate.context import Context
+from comfygate.gate.context import COUNTING, Context, heard
 from comfygate.store import buckets as buckets_store
 from comfygate.store.buckets import EndedAttempt, EndedJob, Moved
 from comfygate.store.engine import Connection
 
-BATCH_MAX: Final = 500
+BATCH_MAX: Final = 200
 """Jobs and entries that are added together."""
 COUNT_SECONDS: Final = 2.0
-"""Between two rounds."""
-FORGET_SECONDS: Final = 600.0
+"""Least time between two rounds: what ends meanwhile is added together."""
+POLL_SECONDS: Final = 30.0
+"""The safety net behind the bell, and how late an entry that rings none may be."""
+FORGET_SECONDS: Final = 3600.0
 """Between two looks for buckets that are old enough to go."""
 
 Listed = Sequence[tuple[str, str]]
@@ -36,28 +38,35 @@ log = structlog.get_logger(__name__)
 async def keep_counting(ctx: Context) -> None:
     """Run until cancelled."""
     loop = asyncio.get_running_loop()
+    bell = ctx.bells.hang(frozenset({COUNTING}))
     forgot_at = float("-inf")
-    while True:
-        try:
-            while await count_once(ctx) == BATCH_MAX:
-                continue
-            if loop.time() - forgot_at >= FORGET_SECONDS:
-                await ctx.store.run(buckets_store.forget_buckets, ctx.now_ms())
-                forgot_at = loop.time()
-        except StoreTrouble as error:
-            log.info("aggregates.not_counted", error=error.message)
-        await asyncio.sleep(COUNT_SECONDS)
+    try:
+        while True:
+            bell.clear()
+            try:
+                while await count_once(ctx) == BATCH_MAX:
+                    continue
+                if loop.time() - forgot_at >= FORGET_SECONDS:
+                    await ctx.store.run(buckets_store.forget_buckets, ctx.now_ms())
+                    forgot_at = loop.time()
+            except StoreTrouble as error:
+                log.info("aggregates.not_counted", error=error.message)
+            await asyncio.sleep(COUNT_SECONDS)
+            await heard(bell, POLL_SECONDS)
+    finally:
+        ctx.bells.remove(bell)
 
 
 async def count_once(ctx: Context) -> int:
     """Count one batch. Returns how many were counted; 0 also where another replica was at the same."""
-    listed, sums = await ctx.store.read(_sums, ctx.now_ms())
+    listed, sums = await ctx.store.read(sums_of_list, ctx.now_ms())
     if not listed or not await ctx.store.run(buckets_store.count, listed, sums):
         return 0
     return len(listed)
 
 
-def _sums(conn: Connection, now_ms: int) -> tuple[Listed, dict[Key, tuple[int, int]]]:
+def sums_of_list(conn: Connection, now_ms: int) -> tuple[Listed, dict[Key, tuple[int, int]]]:
+    """Some of what is on the list, and what it adds. Only reads."""
     listed = buckets_store.waiting_to_be_counted(conn, BATCH_MAX)
     job_ids = [one for what, one in listed if what == buckets_store.JOB]
     entry_ids = [int(one) for what, one in listed if what == buckets_store.ENTRY]

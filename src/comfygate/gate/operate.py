@@ -13,6 +13,7 @@ from typing import Any
 from comfygate.comfy.address import ServerAddress
 from comfygate.domain.credits import WORDS
 from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
+from comfygate.domain.staff import Role
 from comfygate.gate import accounts, audit, retry, signing_in, submit, views
 from comfygate.gate.audit import audit_list
 from comfygate.gate.context import SERVERS, Context, lease_name
@@ -53,6 +54,7 @@ from comfygate.store import attempts as attempts_store
 from comfygate.store import ledger
 from comfygate.store import screening as screening_store
 from comfygate.store import servers as servers_store
+from comfygate.store import staff as staff_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import AccountRow, EntryRow, ServerRow
 
@@ -72,11 +74,12 @@ async def accounts_add(ctx: Context, name: str, tier: str = "regular", credits: 
 
 async def accounts_list(ctx: Context) -> Json:
     """All accounts with their credits, and how many suspicions count against them."""
-    found, counts = await ctx.store.read(_accounts)
+    found, counts, roles = await ctx.store.read(_accounts)
     return {
         "accounts": [
             {
                 **_account(account),
+                "role": roles.get(account.id, Role.USER).value,
                 "suspicions": counts.get(account.id, 0),
                 "disabled_at_ms": account.disabled_at_ms,
             }
@@ -85,8 +88,9 @@ async def accounts_list(ctx: Context) -> Json:
     }
 
 
-def _accounts(conn: Connection) -> tuple[list[AccountRow], dict[str, int]]:
-    return accounts_store.list_accounts(conn), screening_store.suspicion_counts(conn)
+def _accounts(conn: Connection) -> tuple[list[AccountRow], dict[str, int], dict[str, Role]]:
+    counts = screening_store.suspicion_counts(conn)
+    return accounts_store.list_accounts(conn), counts, staff_store.all_roles(conn)
 
 
 async def accounts_tier(ctx: Context, account: str, tier: str) -> Json:

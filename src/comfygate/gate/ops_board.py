@@ -15,11 +15,13 @@ from typing import Any, Final
 
 import structlog
 
+from comfygate.domain.buckets import MINUTE_MS, Measure
 from comfygate.domain.errors import GateError, TooManyStreams
 from comfygate.gate.context import Context
 from comfygate.gate.ops_alerts import Alerts
 from comfygate.gate.ops_feed import event_json
 from comfygate.gate.ops_now import Scene, look
+from comfygate.gate.ops_series import series
 
 LOOK_SECONDS: Final = 1.0
 """Between two looks, and how old an answer to a single question may be."""
@@ -85,7 +87,11 @@ class _Seen:
     at: float
     scene: Scene
     alerts: list[Json]
+    busy: Json
     parts: Mapping[Key, bytes]
+
+    def to_json(self) -> Json:
+        return self.scene.to_json(self.alerts, self.busy)
 
 
 class Board:
@@ -96,6 +102,7 @@ class Board:
         self.alerts = Alerts(ctx)
         self._viewers: set[Viewer] = set()
         self._seen: _Seen | None = None
+        self._busy: tuple[int, Json] | None = None
         self._looking: asyncio.Task[_Seen] | None = None
         self._loop: asyncio.Task[None] | None = None
 
@@ -105,8 +112,7 @@ class Board:
 
     async def now(self) -> Json:
         """Everything as it is, or was a second ago. Raises StoreTrouble."""
-        seen = await self._lately()
-        return seen.scene.to_json(seen.alerts)
+        return (await self._lately()).to_json()
 
     @contextmanager
     def viewer(self) -> Iterator[Viewer]:
@@ -132,7 +138,7 @@ class Board:
         """What a viewer is sent: everything once, then whatever changes."""
         seen = await self._lately()
         viewer.begin()
-        yield frame("now", seen.scene.to_json(seen.alerts))
+        yield frame("now", seen.to_json())
         while True:
             yield await viewer.take()
 
@@ -148,7 +154,9 @@ class Board:
     async def _look(self) -> _Seen:
         scene = await look(self._ctx)
         alerts = await self.alerts.of(scene)
-        seen = _Seen(asyncio.get_running_loop().time(), scene, alerts, _parts(scene, alerts))
+        busy = await self._last_hour(scene.at_ms)
+        parts = _parts(scene, alerts) | {("busy", ""): frame("busy", busy)}
+        seen = _Seen(asyncio.get_running_loop().time(), scene, alerts, busy, parts)
         before, self._seen = self._seen, seen
         if before is not None:
             self._note_states(before.scene, scene)
@@ -157,6 +165,13 @@ class Board:
                 for viewer in list(self._viewers):
                     viewer.put(changed)
         return seen
+
+    async def _last_hour(self, now_ms: int) -> Json:
+        """How busy servers were, by minutes: read once a minute."""
+        minute = now_ms // MINUTE_MS
+        if self._busy is None or self._busy[0] != minute:
+            self._busy = (minute, await series(self._ctx, Measure.BUSY.value, "1h"))
+        return self._busy[1]
 
     async def _keep_looking(self) -> None:
         loop = asyncio.get_running_loop()

@@ -17,9 +17,8 @@ from comfygate.gate.context import Context
 from comfygate.gate.fleet_control import ServerView, look_at_servers
 from comfygate.gate.ops_story import learn_models, open_json, server_json
 from comfygate.store import buckets as buckets_store
-from comfygate.store import jobs as jobs_store
 from comfygate.store import lanes as lanes_store
-from comfygate.store import metering, ops_story
+from comfygate.store import metering, ops_lists, ops_story
 from comfygate.store.engine import Connection
 from comfygate.store.lanes import LaneRow
 from comfygate.store.metering import LaneCensus
@@ -43,14 +42,15 @@ class Scene:
     views: Sequence[ServerView]
     open_now: Sequence[OpenAttempt]
 
-    def to_json(self, alerts: Sequence[Json]) -> Json:
-        """The whole document."""
+    def to_json(self, alerts: Sequence[Json], busy: Json) -> Json:
+        """The whole document. `busy` is the last hour of every server, by minutes."""
         return {
             "at_ms": self.at_ms,
             "lanes": list(self.lanes.values()),
             "servers": list(self.servers.values()),
             "untold": self.untold,
             "alerts": list(alerts),
+            "busy": busy,
         }
 
 
@@ -66,19 +66,23 @@ def _look(conn: Connection, ctx: Context) -> Scene:
     learn_models(conn, ctx, open_now)
     names = [*ctx.rules.lanes]
     # A lane that was taken out of the settings may have jobs still.
-    names += sorted(jobs_store.lane_depths(conn).keys() - ctx.rules.lanes.keys())
+    names += [name for name in ops_lists.lanes_queued(conn) if name not in ctx.rules.lanes]
     census = metering.census(conn, names, COUNTED_MAX)
     noted = lanes_store.list_lanes(conn)
     since_ms = (now_ms // MINUTE_MS - THROUGHPUT_MINUTES) * MINUTE_MS
     ended = buckets_store.ended_since(conn, since_ms)
+    minutes = (now_ms - since_ms) / MINUTE_MS
     running = Counter(one.lane for one in open_now)
+    on: dict[str, list[Json]] = {}
+    for one in open_now:
+        on.setdefault(one.server, []).append(open_json(ctx, one))
     return Scene(
         at_ms=now_ms,
         lanes={
             name: {
                 **_lane(ctx, noted.get(name, LaneRow(name)), census.lanes[name], views),
                 "running": running[name],
-                "ended_per_minute": _per_minute(ended.get(name, {})),
+                "ended_per_minute": _per_minute(ended.get(name, {}), minutes),
                 "last_in_line": ops_story.last_queued(conn, name),
             }
             for name in names
@@ -86,7 +90,7 @@ def _look(conn: Connection, ctx: Context) -> Scene:
         servers={
             view.row.name: {
                 **server_json(ctx, view),
-                "running_now": [open_json(ctx, one) for one in open_now if one.server == view.row.name],
+                "running_now": on.get(view.row.name, []),
             }
             for view in views
         },
@@ -96,9 +100,9 @@ def _look(conn: Connection, ctx: Context) -> Scene:
     )
 
 
-def _per_minute(ended: Mapping[str, int]) -> Json:
-    """Jobs a minute that ended, by public status, over the last full minutes."""
-    return {status: round(times / THROUGHPUT_MINUTES, 2) for status, times in sorted(ended.items())}
+def _per_minute(ended: Mapping[str, int], minutes: float) -> Json:
+    """Jobs a minute that ended, by public status, to one digit: so it changes when something did."""
+    return {status: round(times / minutes, 1) for status, times in sorted(ended.items())}
 
 
 def _lane(ctx: Context, noted: LaneRow, census: LaneCensus, views: Sequence[ServerView]) -> Json:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from comfygate.domain.job import PUBLIC_STATUS, TERMINAL, JobState
-from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
+from comfygate.gate.context import COUNTING, OUTBOX, Context, heard, lane_bell
 from comfygate.gate.live import StatusEvent
 from comfygate.store import buckets as buckets_store
 from comfygate.store import leases as leases_store
@@ -95,6 +95,8 @@ async def drain(ctx: Context, subscribers: list[Subscriber], told: Told | None =
             jobs = sorted({row.job_id for row in told_now})
             ended = {row.id: row.job_id for row in told_now if row.kind in _ENDS}
             await ctx.store.run(_hand_on, delivered, jobs, ended, ctx.now_ms())
+            if ended:
+                ctx.bells.ring(COUNTING)
         count += len(delivered)
         if len(rows) < BATCH_MAX:
             return count

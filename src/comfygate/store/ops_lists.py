@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, tuple_
+from sqlalchemy import Connection, Select, TextClause, func, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from comfygate.domain.credits import EntryKind
@@ -93,9 +93,12 @@ def list_jobs(
     else:
         wanted = states or list(JobState)
         among = [lane] if lane is not None else sorted({*lanes, *_lanes_ended(conn)})
-        streams = [_stream(conn, query) for query in _streams(wanted, among, lane, before, limit + 1)]
-        merged = heapq.merge(*streams, key=lambda job: job.ticket, reverse=True)
-        found = list(islice(merged, limit + 1))
+        streams = [
+            conn.execute(query).scalars().all() for query in _streams(wanted, among, lane, before, limit + 1)
+        ]
+        tickets = list(islice(heapq.merge(*streams, reverse=True), limit + 1))
+        query = select(jobs).where(jobs.c.ticket.in_(tickets)).order_by(jobs.c.ticket.desc())
+        found = [job_row(row) for row in conn.execute(query)]
     return found[:limit], found[limit - 1].ticket if len(found) > limit else None
 
 
@@ -105,33 +108,40 @@ def _page(query: Select[Any], before: int | None, limit: int) -> Select[Any]:
     return query.order_by(jobs.c.ticket.desc()).limit(limit)
 
 
-def _stream(conn: Connection, query: Select[Any]) -> list[JobRow]:
-    return [job_row(row) for row in conn.execute(query)]
-
-
 def _streams(
     states: Collection[JobState], lanes: Sequence[str], lane: str | None, before: int | None, limit: int
 ) -> list[Select[Any]]:
-    """Queries that each follow one index, and together find the jobs."""
+    """Queries that each follow one index, and together find the tickets of the jobs."""
+    ticket = select(jobs.c.ticket)
     found = []
     for name in lanes:
         for state in ENDED_STATES:
             if state in states:
-                query = select(jobs).where(jobs.c.lane == name, jobs.c.state == state.value, HAS_ENDED)
+                query = ticket.where(jobs.c.lane == name, jobs.c.state == state.value, HAS_ENDED)
                 found.append(_page(query, before, limit))
         if JobState.QUEUED in states:
-            found.append(_page(select(jobs).where(jobs.c.lane == name, IS_QUEUED), before, limit))
+            found.append(_page(ticket.where(jobs.c.lane == name, IS_QUEUED), before, limit))
     flying = [state.value for state in FLYING_STATES if state in states]
     if flying:
         # No more than there are slots.
-        query = select(jobs).where(IN_FLIGHT, jobs.c.state.in_(flying))
+        query = ticket.where(IN_FLIGHT, jobs.c.state.in_(flying))
         found.append(_page(query if lane is None else query.where(jobs.c.lane == lane), before, limit))
     return found
 
 
 def _lanes_ended(conn: Connection) -> list[str]:
-    """Lanes in which a job ended, from one to the next by the index."""
-    nearest = select(func.min(jobs.c.lane)).where(HAS_ENDED)
+    """Lanes in which a job ended."""
+    return _lanes_by_index(conn, HAS_ENDED)
+
+
+def lanes_queued(conn: Connection) -> list[str]:
+    """Lanes in which a job waits."""
+    return _lanes_by_index(conn, IS_QUEUED)
+
+
+def _lanes_by_index(conn: Connection, which: ColumnElement[bool] | TextClause) -> list[str]:
+    """Lanes of such jobs by name, from one to the next by the index that leads with the lane."""
+    nearest = select(func.min(jobs.c.lane)).where(which)
     found: list[str] = []
     while name := conn.execute(nearest.where(jobs.c.lane > found[-1]) if found else nearest).scalar():
         found.append(name)

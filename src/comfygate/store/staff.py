@@ -40,6 +40,11 @@ def roles_of(conn: Connection, account_ids: Collection[str]) -> dict[str, Role]:
     return {row.account_id: Role(row.role) for row in conn.execute(query)}
 
 
+def all_roles(conn: Connection) -> dict[str, Role]:
+    """The roles of everybody who has one."""
+    return {row.account_id: Role(row.role) for row in conn.execute(select(staff.c.account_id, staff.c.role))}
+
+
 def set_role(conn: Connection, account: str, role: Role, now_ms: int) -> AccountRow:
     """Give an account, by id or name, a role. Raises NotFound."""
     found = get_account(conn, account)
