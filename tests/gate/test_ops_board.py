@@ -136,6 +136,6 @@ async def test_books_that_do_not_balance_are_an_alert(ctx: Context) -> None:
         conn.exec_driver_sql("UPDATE accounts SET available = 6")
 
     await ctx.store.run(forge)
-    alerts = {alert["key"]: alert for alert in (await Board(ctx).now())["alerts"]}
+    alerts = {alert["key"]: alert for alert in json.loads(await Board(ctx).now())["alerts"]}
     assert alerts["ledger"]["grade"] == "fault"
     assert "available is 6, its entries say 5" in alerts["ledger"]["says"]

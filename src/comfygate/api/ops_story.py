@@ -45,7 +45,7 @@ async def me(operator: TheOperator) -> Response:
 @router.get("/now", operation_id="opsNow", response_class=Response, responses=refusals(401, 403, 429))
 async def now(operator: TheOperator, board: TheBoard) -> Response:
     """Lanes, servers, what runs and alerts, as of a second ago at most."""
-    return _json(await board.now())
+    return Response(await board.now(), headers=PRIVATE, media_type="application/json")
 
 
 @router.get("/jobs/{job}", operation_id="opsJob", response_class=Response, responses=_RESPONSES)

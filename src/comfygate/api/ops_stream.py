@@ -86,7 +86,7 @@ class Stream(Response):
             if isinstance(results[0], TimeoutError):
                 # It takes nothing, so no end can be sent: the server hangs up when this returns.
                 return
-            if isinstance(results[0], Exception):
+            if isinstance(results[0], Exception) and not isinstance(results[0], GateError):
                 raise results[0]
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 

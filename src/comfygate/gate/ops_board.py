@@ -39,7 +39,15 @@ log = structlog.get_logger(__name__)
 
 def frame(name: str, body: Any) -> bytes:
     """A server-sent event. JSON has no line ends, so nothing within can end it."""
-    return f"event: {name}\ndata: {json.dumps(body, separators=(',', ':'))}\n\n".encode()
+    return _framed(name, _written(body))
+
+
+def _written(body: Any) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def _framed(name: str, body: bytes) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), body)
 
 
 class Viewer:
@@ -90,9 +98,6 @@ class _Seen:
     busy: Json
     parts: Mapping[Key, bytes]
 
-    def to_json(self) -> Json:
-        return self.scene.to_json(self.alerts, self.busy)
-
 
 class Board:
     """Looks, and tells viewers."""
@@ -103,6 +108,7 @@ class Board:
         self._viewers: set[Viewer] = set()
         self._seen: _Seen | None = None
         self._busy: tuple[int, Json] | None = None
+        self._whole: tuple[_Seen, bytes] | None = None
         self._looking: asyncio.Task[_Seen] | None = None
         self._loop: asyncio.Task[None] | None = None
 
@@ -110,9 +116,13 @@ class Board:
     def viewers(self) -> int:
         return len(self._viewers)
 
-    async def now(self) -> Json:
-        """Everything as it is, or was a second ago. Raises StoreTrouble."""
-        return (await self._lately()).to_json()
+    async def now(self) -> bytes:
+        """Everything as it is, or was a second ago, as JSON. Raises StoreTrouble."""
+        seen = await self._lately()
+        # Written once, however many come at once.
+        if self._whole is None or self._whole[0] is not seen:
+            self._whole = (seen, _written(seen.scene.to_json(seen.alerts, seen.busy)))
+        return self._whole[1]
 
     @contextmanager
     def viewer(self) -> Iterator[Viewer]:
@@ -136,9 +146,9 @@ class Board:
 
     async def told(self, viewer: Viewer) -> AsyncIterator[bytes]:
         """What a viewer is sent: everything once, then whatever changes."""
-        seen = await self._lately()
+        everything = await self.now()
         viewer.begin()
-        yield frame("now", seen.to_json())
+        yield _framed("now", everything)
         while True:
             yield await viewer.take()
 
@@ -182,6 +192,9 @@ class Board:
                 await self._lately()
             except GateError as error:
                 log.info("board.no_look", error=error.message)
+            except Exception:
+                # Who looks on goes on looking, whatever one look came to.
+                log.exception("board.look_broke")
             if self._ctx.feed.last != heard:
                 heard = self._ctx.feed.last
                 for viewer in list(self._viewers):
