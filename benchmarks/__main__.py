@@ -24,6 +24,7 @@ from benchmarks.figures import Figure, Measure, Row
 from benchmarks.fleet import measure_fleet
 from benchmarks.followers import measure_followers
 from benchmarks.goals import HEADINGS, NOT_MEASURED, goals
+from benchmarks.operations import measure_operations
 from benchmarks.outputs import measure_outputs
 from benchmarks.real import measure_real
 from benchmarks.screening import measure_screening
@@ -39,6 +40,7 @@ MEASURES: dict[str, Measure] = {
     "backlog": measure_backlog,
     "fleet": measure_fleet,
     "followers": measure_followers,
+    "operations": measure_operations,
     "outputs": measure_outputs,
     "start": measure_start,
     "real": measure_real,

@@ -13,6 +13,8 @@ from comfy_low import models
 from comfy_low.transport import AsyncComfyLow
 from pydantic import BaseModel
 
+from comfygate.api.admin import name_of
+from comfygate.api.ops_actions import ACTIONS
 from comfygate.simulator import Simulator
 from tests.api.house import Client, Gateway, file_graph, hash_of, image_graph, png, reference
 
@@ -34,7 +36,27 @@ def test_every_operation_is_served(house: Gateway) -> None:
     document = house.http._server.config.app.openapi()  # type: ignore[union-attr]
     served = {op["operationId"] for item in document["paths"].values() for op in item.values()}
     assert served >= comfy_low.OPERATION_IDS
-    assert served - comfy_low.OPERATION_IDS == {
+    ours = served - comfy_low.OPERATION_IDS
+    operations = {name_of(route, "ops") for route in ACTIONS}
+    assert {name for name in ours if name.startswith("ops")} - operations == {
+        "opsAccount",
+        "opsFirstRun",
+        "opsHeldOutput",
+        "opsJob",
+        "opsListAccounts",
+        "opsListAudit",
+        "opsListEntries",
+        "opsListJobs",
+        "opsListReviews",
+        "opsMe",
+        "opsNow",
+        "opsSeries",
+        "opsServer",
+        "opsStream",
+        "opsTryServer",
+    }
+    assert operations < ours
+    assert {name for name in ours if not name.startswith("ops")} == {
         "getHealth",
         "listJobs",
         "getAccount",

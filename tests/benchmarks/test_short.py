@@ -12,6 +12,7 @@ from benchmarks import (
     document,
     fleet,
     followers,
+    operations,
     outputs,
     real,
     start,
@@ -86,6 +87,12 @@ async def test_backlog_leaves_the_books_right(engine: Engine) -> None:
     assert [one.ratio is not None for one in found[:10]] == [False] * 5 + [True] * 5
     async with opened(load_settings(base_dir=engine.folder / "backlog-sqlite", environ={})) as ctx:
         assert (await ctx.store.read(ledger.audit)).faults == ()
+
+
+async def test_operations(engine: Engine) -> None:
+    size = operations.Size(jobs=(20, 200), accounts=40, times=2, ends=20)
+    found = await operations.measure_operations(engine, size)
+    assert [one.ratio is not None for one in found] == [False] * 13 + [True] * 13 + [False] * 2
 
 
 async def test_fleet(engine: Engine) -> None:

@@ -21,6 +21,7 @@ WANTED = {
     "workflows check", "workflows import", "order", "jobs retry", "audit list", "backup", "restore",
     "review list", "review show", "review release", "review reject", "review suspicions", "review forgive",
     "eta report", "import", "codes make", "codes list", "codes revoke", "payments list", "payments refund",
+    "accounts role", "accounts suspend", "accounts restore", "accounts sign-out", "keys list", "keys revoke",
 }  # fmt: skip
 
 

@@ -38,6 +38,7 @@ def test_accounts_add_json_is_the_id_and_the_key_and_nothing_else(base: Path, in
         "tier": "vip",
         "available": 7,
         "held": 0,
+        "role": "user",
         "suspicions": 0,
         "disabled_at_ms": None,
     }

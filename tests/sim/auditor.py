@@ -34,6 +34,13 @@ KEPT_OFF = (
 READY = """SELECT prompt_id, job_id, number, server FROM ready"""
 HEARD_MS = 250
 """Within so many ms of a commit every process has heard of it: an effect takes at most 10 on each side."""
+COUNTED = (
+    "SELECT (SELECT count(*) FROM outbox WHERE delivered_at_ms IS NOT NULL"
+    " AND kind IN ('job.succeeded', 'job.failed', 'job.canceled', 'job.expired')),"
+    " (SELECT coalesce(sum(times), 0) FROM buckets WHERE grain = 'day' AND measure = 'ended')"
+    " + (SELECT count(*) FROM uncounted WHERE what = 'job')"
+)
+"""Ends that were told, and ends that are in the aggregates or on the list of what is to be (ADR 22)."""
 ATTEMPTS = """SELECT job_id, number, prompt_id, server, slot, ended_at_ms, outcome FROM attempts"""
 
 
@@ -97,6 +104,9 @@ class Audit:
         if before.keys() - self.jobs.keys():
             self.world.fail("I3: a job's row is gone")
         self._balances(read)
+        ((told, counted),) = read(COUNTED)
+        if told != counted:
+            self.world.fail(f"aggregates: {told} ends were told, {counted} are counted or to be")
 
     def _read_entries(self, read: Any) -> set[str]:
         touched = set()

@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, inspect, text
 from comfygate.domain.credits import MOVES, HoldState
 from comfygate.domain.errors import SettingsError
 from comfygate.domain.job import TERMINAL, TRANSITIONS, JobState
-from comfygate.store import bot_tables, people_tables  # noqa: F401 - their tables join the metadata
+from comfygate.store import bot_tables, ops_tables, people_tables  # noqa: F401 - their tables join the metadata
 from comfygate.store.engine import schema_engine
 from comfygate.store.schema import current_revision, downgrade, migrate, newest_revision
 from comfygate.store.tables import attempts, entries, jobs, metadata

@@ -75,6 +75,12 @@ ROUTES: Final = (
     Route("POST", "/accounts/{account}/keys", "keys.add"),
     Route("POST", "/accounts/{account}/sign-in-codes", "accounts.sign_in"),
     Route("POST", "/accounts/{account}/tier", "accounts.tier"),
+    Route("POST", "/accounts/{account}/role", "accounts.role"),
+    Route("POST", "/accounts/{account}/suspend", "accounts.suspend"),
+    Route("POST", "/accounts/{account}/restore", "accounts.restore"),
+    Route("POST", "/accounts/{account}/sign-out", "accounts.sign_out"),
+    Route("GET", "/accounts/{account}/keys", "keys.list"),
+    Route("DELETE", "/accounts/{account}/keys/{key}", "keys.revoke"),
     Route("POST", "/accounts/{account}/credits", "credits.grant"),
     Route("GET", "/accounts/{account}/entries", "ledger.show"),
     Route("GET", "/ledger/audit", "ledger.audit"),
@@ -113,7 +119,7 @@ def _handler(route: Route, shape: type[BaseModel]) -> Callable[..., Awaitable[Re
     async def handle(request: Request, face: TheFace) -> Response:
         if not all(storable(value) for value in request.path_params.values()):
             raise NotFound("no account, server, lane or job has this name or id")
-        given = await _given(request, route, shape)
+        given = await given_in(request, route, shape)
         arguments = {**given_of(checked(shape, given)), **request.path_params}
         answer = await operate.perform(face.ctx, route.operation, arguments, actor="admin")
         # One of them holds a key that is shown this once; none is worth keeping.
@@ -122,7 +128,8 @@ def _handler(route: Route, shape: type[BaseModel]) -> Callable[..., Awaitable[Re
     return handle
 
 
-async def _given(request: Request, route: Route, shape: type[BaseModel]) -> Mapping[str, Any]:
+async def given_in(request: Request, route: Route, shape: type[BaseModel]) -> Mapping[str, Any]:
+    """The arguments that came with the request, but for those in its path."""
     if route.method != "GET":
         body = request.headers.get("content-length", "") not in {"", "0"} or (
             "transfer-encoding" in request.headers
@@ -137,7 +144,7 @@ async def _given(request: Request, route: Route, shape: type[BaseModel]) -> Mapp
     return given
 
 
-def _described(route: Route, shape: type[BaseModel]) -> dict[str, Any]:
+def described(route: Route, shape: type[BaseModel]) -> dict[str, Any]:
     """What the OpenAPI document says of the arguments."""
     schema = shape.model_json_schema()
     parameters: list[dict[str, Any]] = [
@@ -159,9 +166,10 @@ def _described(route: Route, shape: type[BaseModel]) -> dict[str, Any]:
     return described
 
 
-def _name(route: Route) -> str:
+def name_of(route: Route, side: str) -> str:
+    """Its operationId on this side of the API."""
     noun, verb = route.operation.split(".")
-    return f"admin{noun.capitalize()}{verb.capitalize()}"
+    return f"{side}{noun.capitalize()}{verb.capitalize()}"
 
 
 def _add(route: Route) -> None:
@@ -170,12 +178,12 @@ def _add(route: Route) -> None:
         route.path,
         _handler(route, shape),
         methods=[route.method],
-        operation_id=_name(route),
+        operation_id=name_of(route, "admin"),
         summary=route.operation,
         description=operate.OPERATIONS[route.operation].__doc__,
         response_model=None,
         responses=refusals(401, 402, 403, 404, 409, 422, 429),
-        openapi_extra=_described(route, shape),
+        openapi_extra=described(route, shape),
     )
 
 

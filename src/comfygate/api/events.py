@@ -32,7 +32,7 @@ from comfygate.gate.views import JobView
 
 KEEP_ALIVE_SECONDS: Final = 15.0
 """Silence after which a comment is sent, so that proxies and clients see the stream is alive."""
-_HEADERS: Final = {
+STREAM_HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Type": "text/event-stream; charset=utf-8",
     # Told to nginx: pass every event on at once.
@@ -59,7 +59,7 @@ class EventStream(Response):
     """Streams until the job ends, the client leaves or the service stops."""
 
     def __init__(self, face: Face, request: Request, view: JobView) -> None:
-        super().__init__(headers=_HEADERS)
+        super().__init__(headers=STREAM_HEADERS)
         del self.headers["content-length"]
         self._face, self._request = face, request
         self._job_id, self._account_id, self._lane = view.job.id, view.job.account_id, view.job.lane
@@ -70,7 +70,7 @@ class EventStream(Response):
         with ctx.live.stream(self._account_id, ctx.rules.limits.streams_per_account_max):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             told = asyncio.create_task(self._tell(send))
-            ends = (asyncio.create_task(_left(receive)), asyncio.create_task(self._face.stopping.wait()))
+            ends = (asyncio.create_task(left(receive)), asyncio.create_task(self._face.stopping.wait()))
             try:
                 await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -140,7 +140,7 @@ async def _send_text(send: Send, text: str) -> None:
         await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
 
-async def _left(receive: Receive) -> None:
+async def left(receive: Receive) -> None:
     """Returns when the client has gone."""
     while (await receive())["type"] != "http.disconnect":
         continue

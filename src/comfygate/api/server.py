@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Match
 
-from comfygate.api import account, admin, assets, events, jobs, joining, redeem, session, workflows
+from comfygate.api import account, admin, assets, events, jobs, joining, ops, redeem, session, workflows
 from comfygate.api.direct import DirectSubmissions
 from comfygate.api.docs_page import CONTENT_POLICY, docs_page
 from comfygate.api.errors import failure, on_gate_error, on_http_error, on_invalid
@@ -22,6 +22,7 @@ from comfygate.api.request_ids import RequestIds
 from comfygate.domain.errors import GateError
 from comfygate.gate.context import Context
 from comfygate.gate.files import UrlSigner
+from comfygate.gate.ops_board import Board
 from comfygate.version import VERSION
 
 ABOUT = """Run ComfyUI workflows: upload inputs, submit a graph, follow it live, fetch what it made.
@@ -51,6 +52,7 @@ def create_api(
     api.state.face = face
     # Inside of the request ids: `add_middleware` would put it around them.
     api.user_middleware.append(Middleware(DirectSubmissions, face=face))
+    api.state.board = Board(ctx)
     routers = [
         assets.router,
         jobs.router,
@@ -60,6 +62,7 @@ def create_api(
         redeem.router,
         joining.router,
         session.router,
+        *ops.routers,
     ]
     routers.append(pages)
     if admin_key is not None:
@@ -122,7 +125,8 @@ def _with_heads(router: APIRouter) -> APIRouter:
     routes = [route for route in router.routes if isinstance(route, APIRoute)]
     headed = {route.path for route in routes if "HEAD" in (route.methods or ())}
     for route in routes:
-        if "GET" in (route.methods or ()) and route.path not in headed and not route.path.endswith("/events"):
+        streams = route.path.endswith(("/events", "/stream"))
+        if "GET" in (route.methods or ()) and route.path not in headed and not streams:
             router.add_api_route(
                 route.path.removeprefix(router.prefix),
                 route.endpoint,

@@ -34,6 +34,7 @@ class Watched:
     def put_on(self, api: FastAPI) -> None:
         """Give the HTTP face its probes, and count its requests; /metrics is there only behind its key."""
         add_probes(api, self.readiness)
+        api.state.board.alerts.findings = self.readiness.look
         if self.traces is not None:
             api.add_middleware(TracedRequests, traces=self.traces)
         if self.metrics is None:

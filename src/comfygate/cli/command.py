@@ -20,6 +20,7 @@ from comfygate.cli import fleet_commands as fleet
 from comfygate.cli import operator_commands as operator
 from comfygate.cli import review_commands as reviews
 from comfygate.cli import service_commands as service
+from comfygate.cli import staff_commands as staff
 from comfygate.cli import workflow_commands as catalogue
 from comfygate.cli.exit_codes import Exit
 from comfygate.cli.import_command import IMPORT_EXAMPLE, import_accounts
@@ -47,8 +48,8 @@ def build() -> typer.Typer:
     for name, group in (
         ("servers", fleet.servers),
         ("lanes", fleet.lanes),
-        ("accounts", operator.accounts),
-        ("keys", operator.keys),
+        ("accounts", staff.accounts),
+        ("keys", staff.keys),
         ("credits", operator.credit),
         ("codes", purse_commands.codes),
         ("payments", purse_commands.payments),

@@ -51,11 +51,12 @@ def accounts_list(ctx: typer.Context, as_json: AsJson = False) -> None:
         return
     table(
         "Accounts",
-        ("name", "tier", "available", "held", "suspicions", "disabled since", "id"),
+        ("name", "tier", "role", "available", "held", "suspicions", "disabled since", "id"),
         [
             (
                 a["name"],
                 a["tier"],
+                a["role"] if a["role"] != "user" else "",
                 a["available"],
                 a["held"],
                 a["suspicions"] or "",

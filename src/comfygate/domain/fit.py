@@ -73,9 +73,14 @@ def _plain(name: str) -> str:
     return name.replace("\\", "/")
 
 
+def model_names(graph: Graph) -> list[str]:
+    """The model files that the graph names, by name."""
+    return sorted({_plain(name) for node in graph.nodes.values() for _, name in _models_of(node)})
+
+
 def models_digest(graph: Graph) -> str:
     """Which model files the graph names, whatever nodes load them: 16 hex digits, '' if it names none."""
-    names = sorted({_plain(name) for node in graph.nodes.values() for _, name in _models_of(node)})
+    names = model_names(graph)
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] if names else ""
 
 

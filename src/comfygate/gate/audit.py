@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from comfygate.domain.errors import GateError, InvalidRequest, StoreTrouble
-from comfygate.gate.context import Context
+from comfygate.gate.context import COUNTING, Context
 from comfygate.store import audit_log
 
 OK = "ok"
@@ -36,6 +36,9 @@ async def record(
     """Write one row; trouble in doing so is logged, as the operation itself is over."""
     given = scrubbed(json.dumps(arguments, sort_keys=True, default=str))
     result = OK if error is None else scrubbed(_said(error))
+    ctx.feed.note(ctx.now_ms(), "operation", actor=actor, operation=operation, result=result)
+    # It may have moved credits.
+    ctx.bells.ring(COUNTING)
     try:
         await ctx.store.run(audit_log.record, actor, operation, given, result, ctx.now_ms())
     except StoreTrouble as trouble:

@@ -18,6 +18,7 @@ from comfygate.gate.gathered import Gathered, Joined
 from comfygate.gate.happenings import Happenings
 from comfygate.gate.idle import Idle
 from comfygate.gate.live import Live
+from comfygate.gate.ops_feed import Feed
 from comfygate.gate.rota import Rota
 from comfygate.gate.rules import Rules
 from comfygate.store.admission import Depths
@@ -111,6 +112,9 @@ ARRIVING_MAX = 128
 ARRIVING_BYTES_MAX = 4 * 1024 * 1024
 """Most characters of graphs that they have together."""
 
+COUNTING = "counting"
+"""Bell topic: something is on the list of what is to be added to the aggregates."""
+
 CANCEL = "cancel:"
 """Bell topic, with a job's id: whoever drives it is to cancel it."""
 
@@ -186,6 +190,8 @@ class Fleet:
     classes: dict[str, Mapping[str, NodeClass]] = field(default_factory=dict)
     ahead: dict[str, int] = field(default_factory=dict)
     """Tickets of the jobs whose inputs are brought to a server ahead of its claim."""
+    model_names: dict[str, list[str]] = field(default_factory=dict)
+    """The files behind digests of models, as far as somebody looked: for people."""
     sole: frozenset[str] = frozenset()
     """Lanes that one configured server has alone, whichever process owns it."""
 
@@ -235,6 +241,7 @@ class Context:
     fleet: Fleet = field(default_factory=Fleet)
     pace: Pace = field(default_factory=Pace)
     happened: Happenings = field(default_factory=Happenings)
+    feed: Feed = field(default_factory=Feed)
     cancels: dict[str, asyncio.Event] = field(default_factory=dict)
     secrets_of_jobs: dict[str, Mapping[str, str]] = field(default_factory=dict)
     depths: Depths = field(default_factory=Depths)

@@ -9,7 +9,17 @@ import structlog
 
 from comfygate.gate.context import OUTBOX, Context, lane_bell
 from comfygate.store import assets as assets_store
-from comfygate.store import etas, fit, idempotency, joining, reviews, run_times, screening, sessions
+from comfygate.store import (
+    etas,
+    fit,
+    idempotency,
+    joining,
+    reviews,
+    run_times,
+    screening,
+    server_health,
+    sessions,
+)
 from comfygate.store import jobs as jobs_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store.engine import Connection
@@ -32,6 +42,8 @@ SCORES_KEEP_SECONDS = 90 * 86_400
 """How long it is remembered what bytes scored."""
 CODES_KEEP_SECONDS = 7 * 86_400
 """How long it is remembered that a one-time code was used or ran out."""
+CHANGES_KEEP_SECONDS = 90 * 86_400
+"""How long it is remembered how a server came to stand as it does."""
 ETAS_KEEP_SECONDS = 30 * 86_400
 """How long it is remembered what a job was told, and how far off that was."""
 
@@ -109,6 +121,7 @@ def _drop_notes(conn: Connection, now_ms: int, idempotency_seconds: int) -> bool
     joining.prune_codes(conn, now_ms - CODES_KEEP_SECONDS * 1000)
     sessions.prune(conn, now_ms)
     etas.forget_etas(conn, now_ms - ETAS_KEEP_SECONDS * 1000)
+    server_health.forget_changes(conn, now_ms - CHANGES_KEEP_SECONDS * 1000)
     return again > 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from comfygate.comfy.address import ServerAddress
 from comfygate.domain.credits import WORDS
 from comfygate.domain.errors import InvalidRequest, NotFound, SettingsError
+from comfygate.domain.staff import Role
 from comfygate.gate import accounts, audit, retry, signing_in, submit, views
 from comfygate.gate.audit import audit_list
 from comfygate.gate.context import SERVERS, Context, lease_name
@@ -37,6 +38,14 @@ from comfygate.gate.review import (
     review_show,
     review_suspicions,
 )
+from comfygate.gate.staff import (
+    accounts_restore,
+    accounts_role,
+    accounts_sign_out,
+    accounts_suspend,
+    keys_list,
+    keys_revoke,
+)
 from comfygate.gate.views import JobView
 from comfygate.gate.why import jobs_why
 from comfygate.gate.workflow_views import workflows_list, workflows_show
@@ -45,6 +54,7 @@ from comfygate.store import attempts as attempts_store
 from comfygate.store import ledger
 from comfygate.store import screening as screening_store
 from comfygate.store import servers as servers_store
+from comfygate.store import staff as staff_store
 from comfygate.store.engine import Connection
 from comfygate.store.rows import AccountRow, EntryRow, ServerRow
 
@@ -64,11 +74,12 @@ async def accounts_add(ctx: Context, name: str, tier: str = "regular", credits: 
 
 async def accounts_list(ctx: Context) -> Json:
     """All accounts with their credits, and how many suspicions count against them."""
-    found, counts = await ctx.store.read(_accounts)
+    found, counts, roles = await ctx.store.read(_accounts)
     return {
         "accounts": [
             {
                 **_account(account),
+                "role": roles.get(account.id, Role.USER).value,
                 "suspicions": counts.get(account.id, 0),
                 "disabled_at_ms": account.disabled_at_ms,
             }
@@ -77,8 +88,9 @@ async def accounts_list(ctx: Context) -> Json:
     }
 
 
-def _accounts(conn: Connection) -> tuple[list[AccountRow], dict[str, int]]:
-    return accounts_store.list_accounts(conn), screening_store.suspicion_counts(conn)
+def _accounts(conn: Connection) -> tuple[list[AccountRow], dict[str, int], dict[str, Role]]:
+    counts = screening_store.suspicion_counts(conn)
+    return accounts_store.list_accounts(conn), counts, staff_store.all_roles(conn)
 
 
 async def accounts_tier(ctx: Context, account: str, tier: str) -> Json:
@@ -214,7 +226,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "accounts.add": accounts_add,
     "accounts.import": accounts_import,
     "accounts.list": accounts_list,
+    "accounts.restore": accounts_restore,
+    "accounts.role": accounts_role,
     "accounts.sign_in": accounts_sign_in,
+    "accounts.sign_out": accounts_sign_out,
+    "accounts.suspend": accounts_suspend,
     "accounts.tier": accounts_tier,
     "audit.list": audit_list,
     "codes.list": codes_list,
@@ -228,6 +244,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "jobs.show": jobs_show,
     "jobs.why": jobs_why,
     "keys.add": keys_add,
+    "keys.list": keys_list,
+    "keys.revoke": keys_revoke,
     "lanes.list": lanes_list,
     "lanes.pause": lanes_pause,
     "lanes.resume": lanes_resume,
@@ -253,8 +271,9 @@ OPERATIONS: Mapping[str, Operation] = {
 
 CHANGING = frozenset(
     {
-        "accounts.add", "accounts.import", "accounts.sign_in", "accounts.tier", "codes.make", "codes.revoke",
-        "credits.grant", "jobs.cancel", "jobs.retry", "keys.add", "payments.refund",
+        "accounts.add", "accounts.import", "accounts.restore", "accounts.role", "accounts.sign_in",
+        "accounts.sign_out", "accounts.suspend", "accounts.tier", "codes.make", "codes.revoke",
+        "credits.grant", "jobs.cancel", "jobs.retry", "keys.add", "keys.revoke", "payments.refund",
         "lanes.pause", "lanes.resume", "review.forgive", "review.reject", "review.release", "servers.add",
         "servers.drain", "servers.remove", "servers.resume",
     }
@@ -264,7 +283,7 @@ CHANGING = frozenset(
 
 async def perform(ctx: Context, name: str, arguments: Mapping[str, Any], *, actor: str = "cli") -> Json:
     """Do the operation `name` for `actor`: `cli` (a command alone), `control` (one through the running
-    service) or `admin` (over HTTP).
+    service), `admin` (over HTTP) or `account:ID` (over HTTP or the pages, by an account that may).
 
     Raises NotFound for an unknown one, and what the operation raises. What changes something, or was refused
     to, is in the audit log afterwards.

@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from comfygate.domain.job import PUBLIC_STATUS, JobState
-from comfygate.gate.context import OUTBOX, Context, heard, lane_bell
+from comfygate.domain.job import PUBLIC_STATUS, TERMINAL, JobState
+from comfygate.gate.context import COUNTING, OUTBOX, Context, heard, lane_bell
 from comfygate.gate.live import StatusEvent
+from comfygate.store import buckets as buckets_store
 from comfygate.store import leases as leases_store
 from comfygate.store import outbox as outbox_store
 from comfygate.store import telegram_orders
@@ -28,6 +29,7 @@ POLL_SECONDS = 1.0
 LINGER_SECONDS = 0.02
 """After something was told, so long until the next is."""
 POSITIONS_TOPIC = "positions"
+_ENDS = frozenset(f"job.{state}" for state in TERMINAL)
 
 LEASE = "relay"
 RENEWALS_A_LEASE = 3
@@ -89,17 +91,26 @@ async def drain(ctx: Context, subscribers: list[Subscriber], told: Told | None =
         rows = await ctx.store.read(outbox_store.waiting, BATCH_MAX, stuck)
         delivered = [row.id for row in rows if await _told(ctx, subscribers, row, stuck, told)]
         if delivered:
-            jobs = sorted({row.job_id for row in rows if row.id in delivered})
-            await ctx.store.run(_hand_on, delivered, jobs, ctx.now_ms())
+            told_now = [row for row in rows if row.id in set(delivered)]
+            jobs = sorted({row.job_id for row in told_now})
+            ended = {row.id: row.job_id for row in told_now if row.kind in _ENDS}
+            await ctx.store.run(_hand_on, delivered, jobs, ended, ctx.now_ms())
+            if ended:
+                ctx.bells.ring(COUNTING)
         count += len(delivered)
         if len(rows) < BATCH_MAX:
             return count
 
 
-def _hand_on(conn: Connection, ids: list[int], job_ids: list[str], now_ms: int) -> None:
-    """Mark rows delivered, and in the same transaction the jobs that chats are told about as due."""
-    outbox_store.mark_delivered(conn, ids, now_ms)
+def _hand_on(
+    conn: Connection, ids: list[int], job_ids: list[str], ended: dict[int, str], now_ms: int
+) -> None:
+    """Mark rows delivered, and in the same transaction the jobs that chats are told about as due, and those
+    that ended as to be counted: once, whoever else told the same rows."""
+    marked = outbox_store.mark_delivered(conn, ids, now_ms)
     telegram_orders.mark_due(conn, job_ids)
+    ends = [job_id for row_id, job_id in ended.items() if row_id in marked]
+    buckets_store.to_be_counted(conn, buckets_store.JOB, ends)
 
 
 async def _told(
@@ -126,6 +137,7 @@ async def _told(
 
 def tell_watchers(ctx: Context, job_id: str, lane: str, event: StatusEvent) -> None:
     """Pass a status on to whoever watches the job here, and note that places in its lane moved."""
+    ctx.feed.note(ctx.now_ms(), f"job.{event.status}", job_id=job_id, lane=lane, place=event.position)
     if event.ends:
         ctx.secrets_of_jobs.pop(job_id, None)
     waits = event.status == "queued" and event.position is None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from comfygate.domain.errors import InvalidRequest
+from comfygate.domain.errors import InvalidRequest, NotFound
 from comfygate.gate.context import Context
 from comfygate.store import accounts as accounts_store
 from comfygate.store import reviews as reviews_store
 from comfygate.store import screening as screening_store
 from comfygate.store.engine import Connection
-from comfygate.store.rows import AccountRow, HeldOutput, ReviewRow
+from comfygate.store.rows import AccountRow, AssetRow, HeldOutput, ReviewRow
 from comfygate.store.screening_tables import STATES
 
 SUSPICIONS_SHOWN = 50
@@ -61,6 +61,31 @@ def _output(ctx: Context, output: HeldOutput, score: float | None, *, waiting: b
         "score": score,
         "file": str(ctx.blobs.file_of(output.key)) if there and output.key else None,
     }
+
+
+async def held_output(ctx: Context, job: str, number: int) -> AssetRow:
+    """A held result with its bytes, for the operator, the first being 0.
+
+    Raises NotFound, also once the review is decided.
+    """
+    review = await ctx.store.read(reviews_store.get_review, job)
+    held = await ctx.store.read(reviews_store.outputs_held, job)
+    if review.state != "waiting" or not 0 <= number < len(held) or held[number].key is None:
+        raise NotFound(f"nothing of job {job!r} is held under the number {number}")
+    one = held[number]
+    return AssetRow(
+        id=one.asset_id,
+        account_id=review.account_id,
+        hash=one.hash,
+        key=one.key or "",
+        size_bytes=one.size_bytes,
+        content_type=one.content_type,
+        file_path=None,
+        created_at_ms=review.created_at_ms,
+        expires_at_ms=review.expires_at_ms,
+        job_id=job,
+        name=one.name,
+    )
 
 
 async def review_release(ctx: Context, job: str) -> Json:

@@ -13,6 +13,7 @@ import structlog
 from comfygate.domain.errors import StoreTrouble
 from comfygate.gate.across import Across, goodbye
 from comfygate.gate.context import Context
+from comfygate.gate.counting import keep_counting
 from comfygate.gate.dispatcher import Connect, Dispatcher, let_go
 from comfygate.gate.eta import tell_as_they_come
 from comfygate.gate.janitor import keep_house
@@ -66,6 +67,7 @@ async def running(ctx: Context, connect: Connect, *, dispatch: bool = True) -> A
     loops: dict[str, Callable[[], Awaitable[None]]] = {
         "relay": lambda: relay(ctx, service.subscribers, across.told),
         "janitor": lambda: keep_house(ctx),
+        "counting": lambda: keep_counting(ctx),
         "catalogue": ctx.shelf.keep,
         "estimates": lambda: tell_as_they_come(ctx),
         **{f"positions {lane}": partial(tell_positions, ctx, lane) for lane in ctx.rules.lanes},

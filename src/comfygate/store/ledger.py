@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from comfygate.domain.credits import CREDITS_MAX, HOUSE, MOVES, EntryKind, Side, checked_amount
 from comfygate.domain.errors import InsufficientCredits, InvalidRequest, LedgerViolation, NotFound
+from comfygate.store import buckets
 from comfygate.store.prepared import Prepared
 from comfygate.store.rows import EntryRow
 from comfygate.store.tables import accounts, entries, jobs
@@ -67,6 +68,16 @@ def grant(
             details={"field": "amount"},
         )
     _write_entry(conn, kind, account_id, amount, None, reason, now_ms, reference)
+    _count_later(conn, account_id)
+
+
+def _count_later(conn: Connection, account_id: str) -> None:
+    """Have the entry that was just written added to the aggregates. Those of jobs are, when they end.
+
+    It is the account's newest: its row is locked since its balance was changed.
+    """
+    newest = conn.execute(select(func.max(entries.c.id)).where(entries.c.account_id == account_id)).scalar()
+    buckets.to_be_counted(conn, buckets.ENTRY, [str(newest)])
 
 
 def grant_once(
@@ -108,6 +119,7 @@ def take(
             details={"amount": amount, "available": available or 0},
         )
     _write_entry(conn, kind, account_id, amount, None, reason, now_ms, reference)
+    _count_later(conn, account_id)
 
 
 def debit(conn: Connection, account_id: str, amount: int) -> None:

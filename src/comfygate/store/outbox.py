@@ -27,7 +27,12 @@ _WAITING = (
 )
 _ALL_WAITING = Prepared(_WAITING)
 _DELIVERED = OfMany(
-    lambda ids: update(outbox).where(outbox.c.id.in_(ids)).values(delivered_at_ms=bindparam("now_ms"))
+    lambda ids: (
+        update(outbox)
+        .where(outbox.c.id.in_(ids), outbox.c.delivered_at_ms.is_(None))
+        .values(delivered_at_ms=bindparam("now_ms"))
+        .returning(outbox.c.id)
+    )
 )
 
 
@@ -66,9 +71,9 @@ def waiting(conn: Connection, limit: int, past_jobs: Collection[str] = ()) -> li
     ]
 
 
-def mark_delivered(conn: Connection, ids: Sequence[int], now_ms: int) -> None:
-    """Note that these rows were told."""
-    _DELIVERED.count(conn, ids, {"now_ms": now_ms})
+def mark_delivered(conn: Connection, ids: Sequence[int], now_ms: int) -> set[int]:
+    """Note that these rows were told. Returns those of them of which that was not noted before."""
+    return {row.id for row in _DELIVERED.rows(conn, ids, {"now_ms": now_ms})}
 
 
 def prune(conn: Connection, delivered_before_ms: int) -> int:

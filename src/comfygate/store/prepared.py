@@ -103,15 +103,26 @@ class OfMany:
         self._of: dict[int, Prepared] = {}
 
     def count(self, conn: Connection, many: Sequence[int | str], values: Values | None = None) -> int:
-        """How many rows it changed."""
+        """How many rows it changed; of a statement that returns none."""
         if not many:
             return 0
+        statement, given = self._filled(many, values)
+        return statement.count(conn, given)
+
+    def rows(self, conn: Connection, many: Sequence[int | str], values: Values | None = None) -> list[Any]:
+        """What it returns, as named tuples."""
+        if not many:
+            return []
+        statement, given = self._filled(many, values)
+        return statement.rows(conn, given)
+
+    def _filled(self, many: Sequence[int | str], values: Values | None) -> tuple[Prepared, Values]:
         size = 1 << (len(many) - 1).bit_length()
         named = {f"one_{number}": many[min(number, len(many) - 1)] for number in range(size)}
         known = self._of.get(size)
         if known is None:
             known = self._of[size] = Prepared(self._about([bindparam(name) for name in named]))
-        return known.count(conn, {**named, **(values or {})})
+        return known, {**named, **(values or {})}
 
 
 def executed(conn: Connection, text: str, values: Sequence[Any]) -> Any:

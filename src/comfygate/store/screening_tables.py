@@ -69,6 +69,8 @@ reviews = Table(
     CheckConstraint(one_of("state", list(STATES)), name="state"),
     CheckConstraint("(state = 'waiting') = (decided_at_ms IS NULL)", name="decided"),
     Index("reviews_waiting", "expires_at_ms", sqlite_where=WAITING, postgresql_where=WAITING),
+    Index("reviews_by_age", "created_at_ms", "job_id"),
+    Index("reviews_by_state", "state", "created_at_ms", "job_id"),
 )
 
 # Outputs that nobody but the operator may see; their bytes stay while the review waits.
@@ -113,5 +115,6 @@ suspicions = Table(
         postgresql_where=OF_INPUT,
     ),
     Index("suspicions_one_a_job", "job_id", unique=True),
+    Index("suspicions_of_account", "account_id", "id"),
     sqlite_autoincrement=True,
 )

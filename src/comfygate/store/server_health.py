@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert, select, update
 
 from comfygate.domain.health import Health, ServerState
+from comfygate.store.ops_tables import server_changes
 from comfygate.store.tables import server_health
 
 
@@ -64,7 +65,14 @@ def _row(row) -> HealthRow:  # type: ignore[no-untyped-def]  # a row of any sele
 
 
 def keep_health(conn: Connection, server: str, health: Health, version: str, now_ms: int) -> None:
-    """Write what was found out."""
+    """Write what was found out, and where it is another state than before, that it changed."""
+    known = conn.execute(select(server_health.c.state).where(server_health.c.server == server)).scalar()
+    if known != health.state.value:
+        conn.execute(
+            insert(server_changes).values(
+                server=server, at_ms=now_ms, state=health.state.value, reason=health.reason
+            )
+        )
     values = {
         "state": health.state.value,
         "reason": health.reason,
@@ -92,3 +100,8 @@ def end_quarantine(conn: Connection, server: str, now_ms: int) -> bool:
 def forget_health(conn: Connection, server: str) -> None:
     """The server was removed."""
     conn.execute(delete(server_health).where(server_health.c.server == server))
+
+
+def forget_changes(conn: Connection, before_ms: int) -> int:
+    """Drop changes of states from before then. Returns how many."""
+    return conn.execute(delete(server_changes).where(server_changes.c.at_ms < before_ms)).rowcount

@@ -60,6 +60,8 @@ OPEN_ATTEMPT = text("ended_at_ms IS NULL")
 HOLDS_SLOT = text("ended_at_ms IS NULL AND left_at_ms IS NULL")
 ELSEWHERE = text("elsewhere")
 REFERRED = text("reference IS NOT NULL")
+HAS_ENDED = text("completed_at_ms IS NOT NULL")
+GONE_WRONG = text("outcome IN ('failed', 'lost')")
 
 accounts = Table(
     "accounts",
@@ -75,6 +77,7 @@ accounts = Table(
     Column("merged_into", Text),
     CheckConstraint(f"available BETWEEN 0 AND {CREDITS_MAX}", name="available"),
     CheckConstraint("held >= 0", name="held"),
+    Index("accounts_by_age", "created_at_ms", "id"),
 )
 
 api_keys = Table(
@@ -157,6 +160,8 @@ jobs = Table(
     Index("jobs_past_deadline", "queue_deadline_at_ms", sqlite_where=QUEUED, postgresql_where=QUEUED),
     Index("jobs_of_account", "account_id", "ticket"),
     Index("jobs_free", "account_id", "free_day", sqlite_where=IS_FREE, postgresql_where=IS_FREE),
+    # The operator's lists. Written once a job, at its end.
+    Index("jobs_ended", "lane", "state", "ticket", sqlite_where=HAS_ENDED, postgresql_where=HAS_ENDED),
     sqlite_autoincrement=True,
 )
 
@@ -258,6 +263,9 @@ attempts = Table(
     ),
     # Asked of every job at the head of a lane, and almost always empty.
     Index("attempts_elsewhere", "server", "job_id", sqlite_where=ELSEWHERE, postgresql_where=ELSEWHERE),
+    Index(
+        "attempts_gone_wrong", "server", "ended_at_ms", sqlite_where=GONE_WRONG, postgresql_where=GONE_WRONG
+    ),
 )
 
 entries = Table(
