@@ -6,7 +6,10 @@ the same gateway started again; on PostgreSQL another replica that was running a
 
 from __future__ import annotations
 
+import asyncio
 import statistics
+import subprocess
+import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,11 +22,13 @@ from benchmarks.processes import child, running
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Starts, each after a control; jobs in flight at the kill (0: no kill) and their length."""
+    """Starts, each after a control; jobs in flight at the kill (0: no kill) and their length; whether to run
+    the demo."""
 
     starts: int = 2
     jobs: int = 100
     job_seconds: float = 5.0
+    demo: bool = True
 
 
 async def measure_start(engine: Engine, size: Size | None = None) -> list[Figure]:
@@ -50,7 +55,26 @@ async def measure_start(engine: Engine, size: Size | None = None) -> list[Figure
         None,
         "lower",
     )
-    return [ready, await _take_over(engine, size, mine)] if size.jobs else [ready]
+    found = [ready]
+    if size.jobs:
+        found.append(await _take_over(engine, size, mine))
+    if size.demo and engine.postgres is None:
+        found.append(await _demo(mine))
+    return found
+
+
+async def _demo(start_seconds: float) -> Figure:
+    """What `make demo` runs once all is installed: a picture and a clip, on a base directory of its own."""
+    began = time.monotonic()
+    demo = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "comfygate", "demo", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    said = (await demo.communicate())[1]
+    if demo.returncode:
+        raise RuntimeError(f"comfygate demo ended with {demo.returncode}: {said.decode()[-500:]}")
+    took = time.monotonic() - began
+    control = f"a start ({start_seconds:.1f} s); what it installs is not in it"
+    return Figure("make demo", "sqlite", took, "s", took / start_seconds, control, None, "lower")
 
 
 async def _take_over(engine: Engine, size: Size, start_seconds: float) -> Figure:

@@ -140,5 +140,5 @@ def test_tables_and_plots_are_written_from_a_run() -> None:
 
 
 async def test_start(engine: Engine) -> None:
-    (found,) = await start.measure_start(engine, start.Size(starts=1, jobs=0))
+    (found,) = await start.measure_start(engine, start.Size(starts=1, jobs=0, demo=False))
     assert found.ratio
