@@ -114,7 +114,7 @@ async def sign_in(request: Request, face: TheFace) -> Response:
         session = await signing_in.by_key(face.ctx, given.api_key or "")
     body = SessionBody(
         account=AccountBody.of(session.account),
-        role=role_of(session.account),
+        role=await role_of(face, session.account),
         expires_at=moment(session.expires_at_ms),
     )
     answer = JSONResponse(body.model_dump(mode="json"), 201, headers=PRIVATE)
@@ -123,9 +123,9 @@ async def sign_in(request: Request, face: TheFace) -> Response:
     return answer
 
 
-def role_of(account: AccountRow) -> Role:
-    """What the account may see beside its own."""
-    del account
+async def role_of(face: Face, account: AccountRow) -> Role:
+    """What the account may see beside its own. Nobody operates by an account yet."""
+    del face, account
     return "user"
 
 
@@ -137,7 +137,7 @@ async def get_session(request: Request, face: TheFace, account: TheAccount) -> R
     own = [one for one in await _sessions(request, face, account) if one.this]
     body = SessionBody(
         account=AccountBody.of(account),
-        role=role_of(account),
+        role=await role_of(face, account),
         expires_at=own[0].expires_at if own else None,
     )
     return JSONResponse(body.model_dump(mode="json"), headers=PRIVATE)

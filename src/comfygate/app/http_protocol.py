@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from comfygate.api.account_events import CUT
+
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 except ImportError:  # it is there for CPython alone
@@ -35,6 +37,9 @@ else:
             """A request begins."""
             self._with_application = False
             super().on_message_begin()
+            # For streams whose reader does not read: a close would wait for it.
+            extensions: dict[str, Any] = {CUT: self.transport.abort}
+            self.scope["extensions"] = extensions
 
         def on_headers_complete(self) -> None:
             """Its headers are whole."""
