@@ -110,11 +110,14 @@ def texts(language: str) -> Tree:
     return found
 
 
-def test_every_text_is_there_in_both_languages() -> None:
+def test_every_text_is_there_in_both_languages_and_used() -> None:
     english, chinese = set(keys_of(texts("en"))), set(keys_of(texts("zh")))
     assert english == chinese
     scripts = "\n".join(text for name, text in own_scripts() if name.endswith(".js"))
     assert set(re.findall(r"\bt\(\"([a-z_.]+)\"", scripts)) <= english
+    named = set(re.findall(r'"([a-z_]+\.[a-z_.]+)"', scripts))
+    made = tuple(re.findall(r"`([a-z_]+\.[a-z_]*)\$\{", scripts))
+    assert {key for key in english - named if not key.startswith(made)} == set()
 
 
 def test_texts_are_filled_in_alike() -> None:

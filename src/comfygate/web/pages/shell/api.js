@@ -15,11 +15,21 @@ const REFUSED_AS = {
   0: { code: "away" },
 };
 
+let leaving = false;
+
+// Leaves for another page, once: several calls may find at the same time that the session has ended.
+export function leaveFor(page) {
+  if (!leaving) {
+    leaving = true;
+    location.replace(page);
+  }
+  return new Promise(() => {});
+}
+
 // Leaves for the page that signs in; it leads back here.
 export function signIn() {
   const here = location.pathname.split("/").pop();
-  location.replace(here && here !== "studio" ? `sign-in?to=${encodeURIComponent(here)}` : "sign-in");
-  return new Promise(() => {});
+  return leaveFor(here && here !== "studio" ? `sign-in?to=${encodeURIComponent(here)}` : "sign-in");
 }
 
 export async function call(method, address, { json, form, key, signal } = {}) {

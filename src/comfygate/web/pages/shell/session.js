@@ -1,5 +1,5 @@
 // Who is signed in, in which role, and with how many credits.
-import { call, get, remove, signIn } from "./api.js";
+import { call, get, leaveFor, remove, signIn } from "./api.js";
 import { computed, signal } from "./html.js";
 import { t } from "./texts.js";
 
@@ -31,7 +31,7 @@ export async function refresh() {
 
 export async function leave(everywhere = false) {
   await remove(`gate/v1/session?of=${everywhere ? "all" : "this"}`);
-  location.replace("sign-in");
+  await leaveFor("sign-in");
 }
 
 // A tier's name for people; tiers that the operator named show as they are.
