@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 SECONDS_SINCE = echo "$@ took $$(( $$(date +%s) - $(1) )) s"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test chaos bot-kills fuzz sim check fmt bench bench-compare bench-plots reference lock clean
+.PHONY: help install demo serve test chaos bot-kills fuzz sim check fmt bench bench-compare bench-plots screenshots reference lock clean
 
 help: ## Say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | \
@@ -68,6 +68,9 @@ bench-compare: $(VENV)/.stamp-test ## Set the last run's ratios beside the commi
 
 bench-plots: $(VENV)/.stamp-test ## Write the tables and plots of docs/performance.md (KEEP=1: from the last run)
 	$(BIN)/python -m benchmarks.document $(if $(KEEP),keep)
+
+screenshots: $(VENV)/.stamp-test ## Write the pictures of the pages that the docs show (needs chromium)
+	$(BIN)/python -m tests.web.screenshots
 
 reference: $(VENV)/.stamp-run ## Write docs/reference/settings.md from the settings
 	$(BIN)/python -c "from pathlib import Path; from comfygate.settings import reference; \

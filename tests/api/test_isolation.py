@@ -34,6 +34,9 @@ def said(answer: httpx.Response, value: str) -> tuple[int, str, dict[str, str]]:
         ("GET", "/api/v2/assets/{}/content"),
         ("HEAD", "/api/v2/assets/{}/content"),
         ("DELETE", "/api/v2/assets/{}"),
+        ("GET", "/gate/v1/jobs/{}"),
+        ("DELETE", "/gate/v1/jobs/{}"),
+        ("GET", "/gate/v1/outputs.zip?job={}"),
     ],
 )
 async def test_foreign_and_unknown_look_the_same(
@@ -44,7 +47,7 @@ async def test_foreign_and_unknown_look_the_same(
         "jobs": (await ann.submit(image_graph()))["id"],
         "assets": (await ann.asset(png()))["id"],
     }
-    foreign = ids["jobs" if "/jobs/" in path else "assets"]
+    foreign = ids["assets" if "/assets/" in path else "jobs"]
     seen = said(await ben.http.request(method, path.format(foreign)), foreign)
     assert seen == said(await ben.http.request(method, path.format(UNKNOWN)), UNKNOWN)
     assert seen[0] == 404

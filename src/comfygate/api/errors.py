@@ -25,6 +25,7 @@ from comfygate.domain.errors import (
 
 STATUS: Final[Mapping[str, int]] = {
     "asset_in_use": 409,
+    "job_not_ended": 409,
     "blob_not_found": 404,
     "conflict": 409,
     "error": 500,

@@ -190,3 +190,25 @@ EVENTS_ANSWER: Final[Responses] = {
     },
     **refusals(401, 403, 404, 422, 429),
 }
+
+ACCOUNT_EVENTS_ANSWER: Final[Responses] = {
+    200: {
+        "description": "Events: `account`, `job`, `moved`, `progress`, `preview`, `gone`, `all`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    },
+    **refusals(401, 403, 429),
+}
+
+ZIP_ANSWER: Final[Responses] = {
+    200: {
+        "description": "A zip.",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    },
+    **refusals(401, 403, 404, 413, 422),
+}
+
+EXAMPLE_ANSWER: Final[Responses] = {
+    200: {"description": "The picture.", "content": {"image/webp": {"schema": {"type": "string"}}}},
+    304: {"description": "You have it already (If-None-Match)."},
+    **refusals(401, 403, 404, 422),
+}

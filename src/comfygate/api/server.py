@@ -13,7 +13,21 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Match
 
-from comfygate.api import account, admin, assets, events, jobs, joining, ops, redeem, session, workflows
+from comfygate.api import (
+    account,
+    account_events,
+    admin,
+    assets,
+    cards,
+    download,
+    events,
+    jobs,
+    joining,
+    ops,
+    redeem,
+    session,
+    workflows,
+)
 from comfygate.api.direct import DirectSubmissions
 from comfygate.api.docs_page import CONTENT_POLICY, docs_page
 from comfygate.api.errors import failure, on_gate_error, on_http_error, on_invalid
@@ -63,6 +77,9 @@ def create_api(
         joining.router,
         session.router,
         *ops.routers,
+        cards.router,
+        account_events.router,
+        download.router,
     ]
     routers.append(pages)
     if admin_key is not None:
@@ -120,13 +137,15 @@ def _routes(app: FastAPI) -> list[APIRoute]:
     return known + [route for route in app.router.routes if isinstance(route, APIRoute)]
 
 
+_NO_HEAD = ("/events", "/stream", ".zip")
+
+
 def _with_heads(router: APIRouter) -> APIRouter:
     """The router, with HEAD wherever there is GET; but a stream has no head worth opening it for."""
     routes = [route for route in router.routes if isinstance(route, APIRoute)]
     headed = {route.path for route in routes if "HEAD" in (route.methods or ())}
     for route in routes:
-        streams = route.path.endswith(("/events", "/stream"))
-        if "GET" in (route.methods or ()) and route.path not in headed and not streams:
+        if "GET" in (route.methods or ()) and route.path not in headed and not route.path.endswith(_NO_HEAD):
             router.add_api_route(
                 route.path.removeprefix(router.prefix),
                 route.endpoint,

@@ -17,6 +17,7 @@ from comfygate.api.json_body import read_object
 from comfygate.api.reference import refusals
 from comfygate.api.wire import AccountBody, moment
 from comfygate.gate import signing_in
+from comfygate.gate.rows import AccountRow
 
 router = APIRouter(tags=["account"])
 BODY_BYTES_MAX: Final = 4096
@@ -39,11 +40,30 @@ class SignInBody(BaseModel):
         return self
 
 
+Role = Literal["user", "operator", "admin"]
+
+
 class SessionBody(BaseModel):
-    """Who is signed in, and until when."""
+    """Who is signed in, in which role, and until when (null: by an API key, which does not run out)."""
 
     account: AccountBody
+    role: Role
+    expires_at: datetime | None
+
+
+class OpenSessionBody(BaseModel):
+    """One of your sessions. `this`: the one that asks."""
+
+    id: str
+    created_at: datetime
     expires_at: datetime
+    this: bool
+
+
+class SessionsBody(BaseModel):
+    """Your sessions in force, newest first."""
+
+    sessions: list[OpenSessionBody]
 
 
 class SignInLinkBody(BaseModel):
@@ -92,11 +112,73 @@ async def sign_in(request: Request, face: TheFace) -> Response:
         session = await signing_in.by_code(face.ctx, given.code)
     else:
         session = await signing_in.by_key(face.ctx, given.api_key or "")
-    body = SessionBody(account=AccountBody.of(session.account), expires_at=moment(session.expires_at_ms))
+    body = SessionBody(
+        account=AccountBody.of(session.account),
+        role=await role_of(face, session.account),
+        expires_at=moment(session.expires_at_ms),
+    )
     answer = JSONResponse(body.model_dump(mode="json"), 201, headers=PRIVATE)
     left = max((session.expires_at_ms - face.ctx.now_ms()) // 1000, 1)
     _set_cookie(answer, request, face, session.token, left)
     return answer
+
+
+async def role_of(face: Face, account: AccountRow) -> Role:
+    """What the account may see beside its own. Nobody operates by an account yet."""
+    del face, account
+    return "user"
+
+
+@router.get(
+    "/gate/v1/session", operation_id="getSession", response_model=SessionBody, responses=refusals(401, 403)
+)
+async def get_session(request: Request, face: TheFace, account: TheAccount) -> Response:
+    """Who asks, and in which role."""
+    own = [one for one in await _sessions(request, face, account) if one.this]
+    body = SessionBody(
+        account=AccountBody.of(account),
+        role=await role_of(face, account),
+        expires_at=own[0].expires_at if own else None,
+    )
+    return JSONResponse(body.model_dump(mode="json"), headers=PRIVATE)
+
+
+@router.get(
+    "/gate/v1/sessions",
+    operation_id="listSessions",
+    response_model=SessionsBody,
+    responses=refusals(401, 403),
+)
+async def list_sessions(request: Request, face: TheFace, account: TheAccount) -> Response:
+    """Where you are signed in on the web."""
+    body = SessionsBody(sessions=await _sessions(request, face, account))
+    return JSONResponse(body.model_dump(mode="json"), headers=PRIVATE)
+
+
+async def _sessions(request: Request, face: Face, account: AccountRow) -> list[OpenSessionBody]:
+    token = request.cookies.get(SESSION_COOKIE, "")
+    return [
+        OpenSessionBody(
+            id=one.id,
+            created_at=moment(one.created_at_ms),
+            expires_at=moment(one.expires_at_ms),
+            this=one.this,
+        )
+        for one in await signing_in.sessions_of(face.ctx, account.id, token)
+    ]
+
+
+@router.delete(
+    "/gate/v1/sessions/{id}",
+    operation_id="endSession",
+    status_code=204,
+    response_class=Response,
+    responses=refusals(401, 403, 404),
+)
+async def end_session(id: str, face: TheFace, account: TheAccount) -> Response:  # noqa: A002
+    """Sign out one of your sessions, on whatever device it is."""
+    await signing_in.end_session(face.ctx, account.id, id)
+    return Response(status_code=204, headers=PRIVATE)
 
 
 @router.delete(

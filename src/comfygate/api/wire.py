@@ -293,7 +293,9 @@ class ParameterBody(BaseModel):
 
 
 class WorkflowEntryBody(BaseModel):
-    """A workflow of the catalogue. With styles, one must be named. Empty `tiers`: for everybody."""
+    """A workflow of the catalogue. With styles, one must be named. Empty `tiers`: for everybody.
+
+    `examples`: the styles of which there is an example picture, an empty name for the workflow's own."""
 
     name: str
     title: TextBody
@@ -304,6 +306,7 @@ class WorkflowEntryBody(BaseModel):
     inputs: list[InputBody]
     parameters: list[ParameterBody]
     tiers: list[str]
+    examples: list[str]
 
 
 class WorkflowsBody(BaseModel):

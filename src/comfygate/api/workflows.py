@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from comfygate.api.auth import TheAccount
 from comfygate.api.bodies import job_body
+from comfygate.api.content import CONTENT_POLICY
 from comfygate.api.face import Face, IdempotencyKey, TheFace
 from comfygate.api.json_body import check_length, read_object
 from comfygate.api.multipart import SLACK_BYTES, UploadForm, refused
-from comfygate.api.reference import ORDER_BODY, QUOTE_BODY, refusals
+from comfygate.api.reference import EXAMPLE_ANSWER, ORDER_BODY, QUOTE_BODY, refusals
 from comfygate.api.wire import JobBody, QuoteBody, WorkflowEntryBody, WorkflowsBody
-from comfygate.domain.errors import InvalidRequest
+from comfygate.domain.errors import InvalidRequest, NotFound
 from comfygate.domain.workflow import Order, Workflow
 from comfygate.gate import files, ordering
+from comfygate.gate.catalogue import read_example
 from comfygate.gate.files import Upload
 from comfygate.gate.rows import AccountRow
 from comfygate.gate.workflow_views import list_json, quote_json, workflow_json
@@ -47,6 +51,36 @@ async def list_workflows(face: TheFace, account: TheAccount) -> Response:
 async def get_workflow(name: str, face: TheFace, account: TheAccount) -> Response:
     """One workflow. One that is not for your tier answers as one that is not there."""
     return JSONResponse(workflow_json(_visible(face, account, name), account.tier))
+
+
+@router.get(
+    "/{name}/example",
+    operation_id="getWorkflowExample",
+    response_class=Response,
+    responses=EXAMPLE_ANSWER,
+)
+async def get_workflow_example(
+    request: Request,
+    name: str,
+    face: TheFace,
+    account: TheAccount,
+    style: Annotated[str, Query(max_length=64, description="Of this style; of the workflow if empty.")] = "",
+) -> Response:
+    """An example picture of a workflow, or of one of its styles."""
+    workflow = _visible(face, account, name)
+    if style and style not in ordering.styles_for(workflow, account.tier):
+        raise NotFound(f"workflow {workflow.name} has no example in style {style!r}")
+    content, kind = await asyncio.to_thread(read_example, face.ctx.shelf.folder, workflow, style)
+    etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {
+        "Cache-Control": "private, max-age=3600",
+        "ETag": etag,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": CONTENT_POLICY,
+    }
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
 
 
 def _visible(face: Face, account: AccountRow, name: str) -> Workflow:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from asyncio import TimerHandle, Transport
 from typing import Any, Final
 
+from comfygate.api.account_events import CUT
+
 try:
     import httptools
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -77,6 +79,9 @@ else:
             """A request begins."""
             self._with_application = False
             super().on_message_begin()
+            # For streams whose reader does not read: a close would wait for it.
+            extensions: dict[str, Any] = {CUT: self.transport.abort}
+            self.scope["extensions"] = extensions
 
         def on_header(self, name: bytes, value: bytes) -> None:
             """A header was read. Trailers come while the application has the request: they are dropped."""

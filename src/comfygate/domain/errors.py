@@ -13,6 +13,7 @@ GateError
 │   ├── UnreadablePicture       no decoder makes the picture or clip of it that it claims to be
 │   ├── Screened                an input that screens as explicit
 │   └── Conflict                the thing is not in a state that allows this
+│       ├── JobNotEnded         only a job that has ended can be deleted
 │       └── AssetInUse          a job still needs the asset
 ├── AccessRefused
 │   ├── Unauthorized            no valid API key
@@ -137,6 +138,13 @@ class Conflict(RequestRefused):
     """The thing exists and is not in a state that allows this."""
 
     code = "conflict"
+
+
+class JobNotEnded(Conflict):
+    """Only a job that has ended can be deleted."""
+
+    code = "job_not_ended"
+    next_step = "Cancel the job, or wait for its end, then delete it."
 
 
 class AssetInUse(Conflict):

@@ -202,6 +202,8 @@ class Workflow:
     styles: Mapping[str, Style] = field(default_factory=dict)
     deliver: tuple[str, ...] = ()
     tiers: frozenset[str] = frozenset()
+    examples: Mapping[str, str] = field(default_factory=dict)
+    """File names of example pictures by style; that of the whole workflow under the empty name."""
 
     @property
     def classes(self) -> frozenset[str]:

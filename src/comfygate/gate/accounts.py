@@ -154,7 +154,9 @@ async def grant(
             f"reason must have 1 to {REASON_CHARS_MAX} characters: it is kept in the ledger",
             details={"field": "reason"},
         )
-    return await ctx.store.run(_grant, account, amount, reason, reference, ctx.now_ms())
+    granted = await ctx.store.run(_grant, account, amount, reason, reference, ctx.now_ms())
+    ctx.live.stir(granted.id, None)
+    return granted
 
 
 def _grant(

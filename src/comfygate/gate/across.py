@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 class Across:
     """This process's end of the line. `tell` is how a status heard is passed on to who watches here."""
 
-    def __init__(self, ctx: Context, tell: Callable[[str, str, StatusEvent], None]) -> None:
+    def __init__(self, ctx: Context, tell: Callable[[str, str, StatusEvent, str], None]) -> None:
         self._ctx = ctx
         self._tell = tell
         self._waiting: dict[tuple[str, str], Json] = {}
@@ -71,9 +71,10 @@ class Across:
         """A job got further here; a newer word takes the place of one not yet sent."""
         self._say(("progress", job_id), {"job": job_id, "progress": asdict(event)})
 
-    def told(self, job_id: str, lane: str, event: StatusEvent) -> None:
+    def told(self, job_id: str, lane: str, event: StatusEvent, account_id: str) -> None:
         """This process told a status, as the one that reads the outbox."""
         status = {"job": job_id, "lane": lane, "status": event.status, "position": event.position}
+        status["account"] = account_id
         self._say(("status", f"{job_id} {len(self._waiting)}"), {**status, "again": event.again})
 
     def _say(self, key: tuple[str, str], message: Json) -> None:
@@ -119,7 +120,8 @@ class Across:
             case {"job": str(job_id), "progress": dict(values)}:
                 self._ctx.live.publish(job_id, ProgressEvent(**values), from_outside=True)
             case {"job": str(job_id), "lane": str(lane), "status": str(status), "position": place, **rest}:
-                self._tell(job_id, lane, StatusEvent(status, place, again=bool(rest.get("again"))))
+                event = StatusEvent(status, place, again=bool(rest.get("again")))
+                self._tell(job_id, lane, event, str(rest.get("account", "")))
             case _:
                 log.debug("replicas.unknown_message", keys=sorted(message))
 

@@ -10,8 +10,8 @@ import asyncio
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +27,9 @@ from comfygate.gate.manifest_shape import Fault, ManifestRefused, read_shape, se
 MANIFEST: Final = "workflow.toml"
 FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 """Largest manifest or graph that is read."""
+EXAMPLE_KINDS: Final = {".webp": "image/webp", ".png": "image/png", ".jpg": "image/jpeg"}
+EXAMPLE_BYTES_MAX: Final = 2 * 1024 * 1024
+"""Largest example picture that is served."""
 WORKFLOWS_MAX: Final = 10_000
 NAME_CHARS_MAX: Final = 64
 LOOK_SECONDS: Final = 2.0
@@ -159,9 +162,37 @@ def load(folder: Path, house: House, *, nodes_max: int) -> Workflow:
         shape = read_shape(_toml(manifest))
         path = folder / shape.graph
         graph = load_graph(path, nodes_max=nodes_max)
-        return read_manifest(name, shape, graph, house)
+        workflow = read_manifest(name, shape, graph, house)
+        return replace(workflow, examples=_examples(folder, workflow.styles))
     except ManifestRefused as refusal:
         raise Unusable([Fault(str(manifest), key, reason) for key, reason in refusal.found]) from None
+
+
+def _examples(folder: Path, styles: Collection[str]) -> dict[str, str]:
+    """The example pictures in a workflow's folder: `example.webp` (or png, jpg), `example.STYLE.webp`."""
+    found: dict[str, str] = {}
+    for style in ("", *styles):
+        stem = f"example.{style}" if style else "example"
+        for ending in EXAMPLE_KINDS:
+            if (folder / f"{stem}{ending}").is_file():
+                found.setdefault(style, f"{stem}{ending}")
+    return found
+
+
+def read_example(folder: Path, workflow: Workflow, style: str) -> tuple[bytes, str]:
+    """An example picture and its content type. Reads a file: not for the event loop. Raises NotFound."""
+    name = workflow.examples.get(style)
+    shown = f" in style {style[:NAME_CHARS_MAX]!r}" if style else ""
+    missing = NotFound(f"workflow {workflow.name} has no example{shown}")
+    if name is None:
+        raise missing
+    path = folder / workflow.name / name
+    try:
+        if path.stat().st_size > EXAMPLE_BYTES_MAX:
+            raise missing
+        return path.read_bytes(), EXAMPLE_KINDS[path.suffix]
+    except OSError:
+        raise missing from None
 
 
 def load_graph(path: Path, *, nodes_max: int, unwrap: bool = False) -> Graph:

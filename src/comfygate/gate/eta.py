@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -47,6 +47,8 @@ AHEAD_MAX = 20_000
 WATCHED_MS_MAX = 30 * 60_000
 """How far back arrivals count for what may still overtake."""
 
+_HAVE_ONE = frozenset({JobState.QUEUED, JobState.CLAIMED, JobState.RUNNING})
+
 log = structlog.get_logger(__name__)
 
 
@@ -83,9 +85,19 @@ async def eta_of(ctx: Context, job_id: str, account_id: str | None) -> Eta | Non
 
 def _eta_of(conn: Connection, ctx: Context, job_id: str, account_id: str | None) -> Eta | None:
     job = jobs_store.get_job(conn, job_id, account_id)
-    if job.state not in {JobState.QUEUED, JobState.CLAIMED, JobState.RUNNING}:
+    if job.state not in _HAVE_ONE:
         return None
     return _Look(conn, ctx, [job]).eta(job)
+
+
+def etas_of(conn: Connection, ctx: Context, jobs: Sequence[JobRow]) -> dict[str, Eta]:
+    """The estimates of several jobs by id; those that have none are left out, as in `eta_of`."""
+    open_now = [job for job in jobs if job.state in _HAVE_ONE]
+    if not open_now:
+        return {}
+    look = _Look(conn, ctx, open_now)
+    found = {job.id: look.eta(job) for job in open_now}
+    return {job_id: eta for job_id, eta in found.items() if eta is not None}
 
 
 async def tell_as_they_come(ctx: Context) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from comfygate.domain.errors import TooManyStreams
 from comfygate.domain.job import PUBLIC_STATUS, TERMINAL, JobState
+from comfygate.gate.gathered import Gathered
 from comfygate.gate.looks import Looks
 from comfygate.gate.pulse import Pulse
 from comfygate.gate.waking import Waking
@@ -22,6 +23,8 @@ PROGRESS_INTERVAL_SECONDS = 0.4
 """Least time between two progress events of one job; about two a second, as Comfy API v2 asks for."""
 PREVIEW_BYTES_MAX = 512 * 1024
 """Larger previews are not passed on, in bytes."""
+STIRS_MAX = 1000
+"""Jobs of an account that may wait to be looked at; others are seen at the next look at all of them."""
 STATUSES_WAITING_MAX = 256
 """Unread status events of one watcher, after which the oldest are dropped."""
 
@@ -79,13 +82,13 @@ LiveEvent = StatusEvent | ProgressEvent | PreviewEvent
 class Watch:
     """One watcher's unread events of one job, in order."""
 
-    def __init__(self, job_id: str, lane: str, waking: Waking) -> None:
+    def __init__(self, job_id: str, lane: str, waking: Waking, ready: asyncio.Event | None = None) -> None:
         self.job_id = job_id
         self.lane = lane
         self._unread: dict[object, LiveEvent] = {}
         self._serial = 0
         self._order = 0
-        self._ready = asyncio.Event()
+        self._ready = ready or asyncio.Event()
         self._waking = waking
         self.position: int | None = None
 
@@ -134,6 +137,12 @@ class Watch:
             await self._ready.wait()
         return self._unread.pop(next(iter(self._unread)))
 
+    def take_now(self) -> list[LiveEvent]:
+        """Every unread event, oldest first; for who waits on `ready` for several watches at once."""
+        unread = list(self._unread.values())
+        self._unread.clear()
+        return unread
+
     async def __aiter__(self) -> AsyncIterator[LiveEvent]:
         """Events up to and with the terminal status."""
         while True:
@@ -141,6 +150,31 @@ class Watch:
             yield event
             if isinstance(event, StatusEvent) and event.ends:
                 return
+
+
+class Stirs:
+    """Jobs of one account that something happened to, since somebody last looked."""
+
+    def __init__(self) -> None:
+        self._jobs: set[str] = set()
+        self.account = False
+        """Whether anything was heard."""
+        self.ready = asyncio.Event()
+
+    def put(self, job_id: str | None) -> None:
+        """One more; None: something of the account itself, its credits say."""
+        if job_id is not None:
+            self._jobs.add(job_id)
+        self.account = True
+        if len(self._jobs) > STIRS_MAX:
+            self._jobs.pop()
+        self.ready.set()
+
+    def take(self) -> set[str]:
+        """Their ids; the next ones are counted anew."""
+        self.account = False
+        jobs, self._jobs = self._jobs, set()
+        return jobs
 
 
 class Live:
@@ -156,6 +190,9 @@ class Live:
         """Looks at jobs by those who follow them."""
         self.pulse = Pulse()
         """Wakes those who follow a job in which nothing happens."""
+        self.account_looks: Gathered[Any, Any] = Gathered()
+        """Looks at accounts by those who follow all their jobs."""
+        self._stirs: dict[str, set[Stirs]] = {}
         self._progress: dict[str, ProgressEvent] = {}
         self._preview: dict[str, PreviewEvent] = {}
         self._told_at: dict[tuple[str, type], float] = {}
@@ -170,9 +207,10 @@ class Live:
         return self._preview.get(job_id)
 
     @contextmanager
-    def watch(self, job_id: str, lane: str) -> Iterator[Watch]:
-        """Watch a job until the block ends. Subscribe first, then read the job: nothing falls between."""
-        watch = Watch(job_id, lane, self._waking)
+    def watch(self, job_id: str, lane: str, ready: asyncio.Event | None = None) -> Iterator[Watch]:
+        """Watch a job until the block ends. Subscribe first, then read the job: nothing falls between.
+        `ready` is set with each event; one of the watch's own if None."""
+        watch = Watch(job_id, lane, self._waking, ready)
         self._watches.setdefault(job_id, set()).add(watch)
         self.watchers += 1
         try:
@@ -183,6 +221,23 @@ class Live:
             watches.discard(watch)
             if not watches:
                 del self._watches[job_id]
+
+    @contextmanager
+    def stirs(self, account_id: str) -> Iterator[Stirs]:
+        """Hear of every status of the account's jobs until the block ends."""
+        stirs = Stirs()
+        self._stirs.setdefault(account_id, set()).add(stirs)
+        try:
+            yield stirs
+        finally:
+            self._stirs[account_id].discard(stirs)
+            if not self._stirs[account_id]:
+                del self._stirs[account_id]
+
+    def stir(self, account_id: str, job_id: str | None) -> None:
+        """Say that the status of one of the account's jobs changed, or (None) its credits alone."""
+        for stirs in self._stirs.get(account_id, ()):
+            stirs.put(job_id)
 
     @contextmanager
     def stream(self, account_id: str, most: int) -> Iterator[None]:

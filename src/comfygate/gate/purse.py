@@ -109,6 +109,7 @@ async def redeem(ctx: Context, account_id: str, code: str) -> Redeemed:
     if found is None:
         raise NotFound("this code is not good: it is misspelt, used, expired or was withdrawn")
     credits, fresh = found
+    ctx.live.stir(account_id, None)
     return Redeemed(credits, account, again=not fresh)
 
 

@@ -35,7 +35,8 @@ LEASE = "relay"
 RENEWALS_A_LEASE = 3
 
 Subscriber = Callable[[OutboxRow], Awaitable[None]]
-Told = Callable[[str, str, StatusEvent], None]
+Told = Callable[[str, str, StatusEvent, str], None]
+"""Job, lane, status and account."""
 
 log = structlog.get_logger(__name__)
 
@@ -129,14 +130,16 @@ async def _told(
     state = JobState(row.kind.removeprefix("job."))
     position = 0 if state is JobState.CLAIMED else None
     event = StatusEvent(PUBLIC_STATUS[state], position, again=bool(row.payload.get("again")))
-    tell_watchers(ctx, row.job_id, row.lane, event)
+    tell_watchers(ctx, row.job_id, row.lane, event, row.account_id)
     if told is not None:
-        told(row.job_id, row.lane, event)
+        told(row.job_id, row.lane, event, row.account_id)
     return True
 
 
-def tell_watchers(ctx: Context, job_id: str, lane: str, event: StatusEvent) -> None:
-    """Pass a status on to whoever watches the job here, and note that places in its lane moved."""
+def tell_watchers(ctx: Context, job_id: str, lane: str, event: StatusEvent, account_id: str) -> None:
+    """Pass a status on to whoever watches the job or its account here, and note that places in its lane
+    moved."""
+    ctx.live.stir(account_id, job_id)
     ctx.feed.note(ctx.now_ms(), f"job.{event.status}", job_id=job_id, lane=lane, place=event.position)
     if event.ends:
         ctx.secrets_of_jobs.pop(job_id, None)

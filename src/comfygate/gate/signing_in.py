@@ -22,6 +22,8 @@ from comfygate.store.rows import AccountRow
 PAGE: Final = "/sign-in"
 """Where the page is that takes the code, below the service's public address."""
 SECRET_BYTES: Final = 32
+ID_CHARS: Final = 16
+"""Of a session's digest, as many name it to its account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,41 @@ async def account_of(ctx: Context, token: str) -> AccountRow:
         raise Unauthorized("this session has ended; sign in again")
     accounts.admit(ctx, account)
     return account
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """One of an account's sessions. `id` names it to its account and says nothing of its token."""
+
+    id: str
+    created_at_ms: int
+    expires_at_ms: int
+    this: bool
+
+
+async def sessions_of(ctx: Context, account_id: str, token: str) -> list[OpenSession]:
+    """The sessions in force of an account, newest first; `this` is the one of the token."""
+    rows = await ctx.store.read(sessions_store.in_force, account_id, ctx.now_ms())
+    own = _digest("session", token)
+    return [
+        OpenSession(row.digest[:ID_CHARS], row.created_at_ms, row.expires_at_ms, row.digest == own)
+        for row in rows
+    ]
+
+
+async def is_in_force(ctx: Context, token: str, account_id: str) -> bool:
+    """Whether a session still stands for this account, for who follows along; counts towards nothing."""
+    account = await ctx.store.read(sessions_store.account_of, _digest("session", token), ctx.now_ms())
+    return account is not None and account.id == account_id and account.disabled_at_ms is None
+
+
+async def end_session(ctx: Context, account_id: str, session_id: str) -> None:
+    """End one of the account's sessions. Raises NotFound, alike for unknown, ended and another's."""
+    for row in await ctx.store.read(sessions_store.in_force, account_id, ctx.now_ms()):
+        if row.digest[:ID_CHARS] == session_id:
+            await ctx.store.run(sessions_store.revoke, row.digest, ctx.now_ms())
+            return
+    raise NotFound(f"no session with the id {session_id[:ID_CHARS]!r}")
 
 
 async def sign_out(ctx: Context, token: str) -> None:

@@ -54,10 +54,11 @@ def found(view: JobView | None, job_id: str) -> JobView:
 
 async def get_jobs(ctx: Context, keys: Collection[Key]) -> Mapping[Key, JobView]:
     """Several jobs as of one moment; those that `get_job` would not find are left out."""
-    return await ctx.store.read(_get_jobs, ctx, keys)
+    return await ctx.store.read(read_jobs, ctx, keys)
 
 
-def _get_jobs(conn: Connection, ctx: Context, keys: Collection[Key]) -> dict[Key, JobView]:
+def read_jobs(conn: Connection, ctx: Context, keys: Collection[Key]) -> dict[Key, JobView]:
+    """As `get_jobs`, in the caller's snapshot."""
     rows: dict[Key, JobRow] = {}
     for key in keys:
         try:
@@ -67,10 +68,11 @@ def _get_jobs(conn: Connection, ctx: Context, keys: Collection[Key]) -> dict[Key
         gone = job.completed_at_ms is not None and job.expires_at_ms <= ctx.now_ms()
         if key[1] is None or not gone:
             rows[key] = job
-    return dict(zip(rows, _views(conn, ctx, list(rows.values())), strict=True))
+    return dict(zip(rows, views_of(conn, ctx, list(rows.values())), strict=True))
 
 
-def _views(conn: Connection, ctx: Context, of: Sequence[JobRow]) -> tuple[JobView, ...]:
+def views_of(conn: Connection, ctx: Context, of: Sequence[JobRow]) -> tuple[JobView, ...]:
+    """What there is to show of these jobs, in their order."""
     ended = [job.id for job in of if job.completed_at_ms]
     outputs = assets_store.outputs_of(conn, ended) if ended else {}
     places = jobs_store.positions(conn, of, ctx.rules.limits.position_cap)
@@ -121,12 +123,18 @@ async def list_jobs(
 
     Raises InvalidRequest for an unknown status, a limit outside 1 to `page_limit_max`, or a foreign cursor.
     """
+    states, before = checked_page(ctx, statuses, limit, cursor)
+    return await ctx.store.read(_page, ctx, account_id, states, limit, before)
+
+
+def checked_page(
+    ctx: Context, statuses: Sequence[str], limit: int, cursor: str | None
+) -> tuple[list[JobState], int | None]:
+    """The states, and the ticket before which the page begins. Raises InvalidRequest as `list_jobs`."""
     most = ctx.rules.limits.page_limit_max
     if not 1 <= limit <= most:
         raise InvalidRequest(f"limit is {limit}: it must be from 1 to {most}", details={"field": "limit"})
-    states = [state for status in statuses for state in _states(status)]
-    before = _ticket(cursor)
-    return await ctx.store.read(_page, ctx, account_id, states, limit, before)
+    return [state for status in statuses for state in _states(status)], _ticket(cursor)
 
 
 def _page(
@@ -146,7 +154,7 @@ def _page(
         unexpired_at_ms=None if account_id is None else ctx.now_ms(),
     )
     shown = rows[:limit]
-    return Page(_views(conn, ctx, shown), str(shown[-1].ticket) if len(rows) > limit else None)
+    return Page(views_of(conn, ctx, shown), str(shown[-1].ticket) if len(rows) > limit else None)
 
 
 def _states(status: str) -> list[JobState]:

@@ -63,6 +63,7 @@ def workflow_json(workflow: Workflow, tier: str | None = None) -> Json:
             for one in workflow.parameters.values()
         ],
         "tiers": sorted(workflow.tiers),
+        "examples": [style for style in workflow.examples if style == "" or style in styles],
     }
 
 

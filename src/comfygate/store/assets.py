@@ -197,12 +197,12 @@ def outputs_of(conn: Connection, job_ids: Sequence[str]) -> dict[str, list[Asset
     return found
 
 
-def _needed(conn: Connection, asset_id: str) -> bool:
-    """Whether a job that has not ended takes this asset as an input."""
+def assets_needed(conn: Connection, asset_ids: Sequence[str]) -> bool:
+    """Whether a job that has not ended takes one of these assets as an input."""
     query = (
         select(jobs.c.id)
         .join(job_inputs, job_inputs.c.job_id == jobs.c.id)
-        .where(job_inputs.c.asset_id == asset_id, jobs.c.state.in_(_NOT_ENDED))
+        .where(job_inputs.c.asset_id.in_(asset_ids), jobs.c.state.in_(_NOT_ENDED))
         .limit(1)
     )
     return conn.execute(query).scalar() is not None
@@ -213,7 +213,7 @@ def delete_asset(conn: Connection, asset_id: str, account_id: str, now_ms: int) 
     get_asset(conn, asset_id, account_id, now_ms)
     # Waits for submissions that are about to take it as an input.
     conn.execute(select(assets.c.id).where(assets.c.id == asset_id).with_for_update())
-    if _needed(conn, asset_id):
+    if assets_needed(conn, [asset_id]):
         raise AssetInUse("this asset cannot be deleted now: it is still needed")
     conn.execute(delete(assets).where(assets.c.id == asset_id))
 

@@ -25,6 +25,15 @@ class AccountRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionRow:
+    """Somebody's session in one browser. The digest is that of its token."""
+
+    digest: str
+    created_at_ms: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServerRow:
     """A configured ComfyUI server. Being drained does not make it another one: its loop goes on."""
 

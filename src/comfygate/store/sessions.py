@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from comfygate.store import accounts as accounts_store
 from comfygate.store import joining
 from comfygate.store.people_tables import sessions
-from comfygate.store.rows import AccountRow
+from comfygate.store.rows import AccountRow, SessionRow
 
 SIGN_IN = "sign_in"
 
@@ -50,6 +50,20 @@ def revoke(conn: Connection, digest: str, now_ms: int) -> None:
         .where(sessions.c.digest == digest, sessions.c.revoked_at_ms.is_(None))
         .values(revoked_at_ms=now_ms)
     )
+
+
+def in_force(conn: Connection, account_id: str, now_ms: int) -> list[SessionRow]:
+    """The sessions of an account that are in force, newest first."""
+    query = (
+        select(sessions)
+        .where(
+            sessions.c.account_id == account_id,
+            sessions.c.revoked_at_ms.is_(None),
+            sessions.c.expires_at_ms > now_ms,
+        )
+        .order_by(sessions.c.created_at_ms.desc(), sessions.c.digest)
+    )
+    return [SessionRow(row.digest, row.created_at_ms, row.expires_at_ms) for row in conn.execute(query)]
 
 
 def revoke_all(conn: Connection, account_id: str, now_ms: int) -> int:

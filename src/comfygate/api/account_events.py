@@ -1,0 +1,196 @@
+"""All that happens to an account as server-sent events: one stream for however many jobs.
+
+Whoever reads slowly gets the newest only, and is cut off once nothing more goes out for a while; nothing and
+nobody else waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, Final, cast
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from comfygate.api.auth import SESSION_COOKIE, TheAccount
+from comfygate.api.bodies import progress_body
+from comfygate.api.cards import CardBody
+from comfygate.api.face import Face, TheFace
+from comfygate.api.reference import ACCOUNT_EVENTS_ANSWER
+from comfygate.api.wire import AccountBody, EtaBody, PreviewFrame, ProgressBody
+from comfygate.domain.errors import GateError
+from comfygate.gate import signing_in
+from comfygate.gate.account_feed import News, follow_account
+from comfygate.gate.eta import eta_json
+
+KEEP_ALIVE_SECONDS: Final = 15.0
+"""Silence after which a comment is sent, and it is asked whether the session still stands."""
+SEND_SECONDS_MAX: Final = 30.0
+"""How long a frame may wait for a browser that does not read; then its stream ends."""
+CUT: Final = "comfygate.cut"
+"""Extension of the scope: a function that drops the connection."""
+_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Type": "text/event-stream; charset=utf-8",
+    # Told to nginx: pass every event on at once.
+    "X-Accel-Buffering": "no",
+}
+
+router = APIRouter(tags=["account"])
+
+
+class MovedFrame(BaseModel):
+    """Data of a `moved` event: a queued job's place in line. `eta` is null if none was made just now."""
+
+    id: str
+    queue_position: int | None
+    eta: EtaBody | None
+
+
+class JobProgressFrame(ProgressBody):
+    """Data of a `progress` event."""
+
+    id: str
+
+
+class JobPreviewFrame(PreviewFrame):
+    """Data of a `preview` event."""
+
+    id: str
+
+
+class GoneFrame(BaseModel):
+    """Data of a `gone` event: a job that you have no longer."""
+
+    id: str
+
+
+class AllFrame(BaseModel):
+    """Data of the `all` event: the ids of all your jobs that have not ended. It comes once, when how
+    everything stands was told."""
+
+    ids: list[str]
+
+
+@router.get(
+    "/gate/v1/events",
+    operation_id="getAccountEvents",
+    response_class=Response,
+    responses=ACCOUNT_EVENTS_ANSWER,
+)
+async def get_account_events(request: Request, face: TheFace, account: TheAccount) -> Response:
+    """Follow all that is yours: `account`, `job`, `moved`, `progress`, `preview`, `gone`.
+
+    First how all stands: your account, every job that has not ended, and `all`. There is no replay: after a
+    break connect again. A reader that is too slow gets the newest only.
+    """
+    return AccountStream(face, request, account.id)
+
+
+class AccountStream(Response):
+    """Streams until the client leaves or reads no more, the session ends or the service stops."""
+
+    def __init__(self, face: Face, request: Request, account_id: str) -> None:
+        super().__init__(headers=_HEADERS)
+        del self.headers["content-length"]
+        self._face, self._request, self._account_id = face, request, account_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises TooManyStreams before anything is sent."""
+        ctx = self._face.ctx
+        with ctx.live.stream(self._account_id, ctx.rules.limits.streams_per_account_max):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            told = asyncio.create_task(self._tell(send))
+            ends = (asyncio.create_task(_left(receive)), asyncio.create_task(self._face.stopping.wait()))
+            try:
+                await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (told, *ends):
+                    task.cancel()
+                results = await asyncio.gather(told, *ends, return_exceptions=True)
+            match results[0]:
+                case TimeoutError():
+                    await _cut(scope, receive)
+                case Exception() as error if not isinstance(error, GateError):
+                    raise error
+                case _:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _tell(self, send: Send) -> None:
+        """Send what there is as it comes, and a comment after each silence. Raises TimeoutError when nobody
+        reads."""
+        news = follow_account(self._face.ctx, self._account_id)
+        async with aclosing(cast("AsyncIterator[News]", news)) as source:  # type: ignore[type-var]
+            coming = asyncio.ensure_future(anext(source))
+            look_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
+            try:
+                while True:
+                    await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
+                    if asyncio.get_running_loop().time() >= look_at:
+                        if not await self._may_still():
+                            return
+                        look_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
+                        await _send(send, ": still here\n\n")
+                    if coming.done():
+                        await _send(send, "".join(self._frames(coming.result())))
+                        coming = asyncio.ensure_future(anext(source))
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+
+    async def _may_still(self) -> bool:
+        token = self._request.cookies.get(SESSION_COOKIE)
+        if self._request.headers.get("authorization") or token is None:
+            return True
+        return await signing_in.is_in_force(self._face.ctx, token, self._account_id)
+
+    def _frames(self, news: News) -> list[str]:
+        frames: list[str] = []
+
+        def add(name: str, body: BaseModel) -> None:
+            frames.append(f"event: {name}\ndata: {body.model_dump_json()}\n\n")
+
+        if news.account is not None:
+            add("account", AccountBody.of(news.account))
+        for card in news.cards:
+            add("job", CardBody.of(self._face, self._request, card))
+        for job_id in news.gone:
+            add("gone", GoneFrame(id=job_id))
+        for moved in news.moved:
+            when: Any = eta_json(moved.eta)
+            add("moved", MovedFrame(id=moved.job_id, queue_position=moved.position, eta=when))
+        for job_id, progress in news.progress:
+            add("progress", JobProgressFrame(id=job_id, **dict(progress_body(progress))))
+        for job_id, preview in news.previews:
+            data = base64.b64encode(preview.data).decode("ascii")
+            kind = preview.content_type
+            frame = JobPreviewFrame(id=job_id, node_id=preview.node_id, content_type=kind, data_base64=data)
+            add("preview", frame)
+        if news.first:
+            add("all", AllFrame(ids=[card.view.job.id for card in news.cards]))
+        return frames
+
+
+async def _send(send: Send, text: str) -> None:
+    async with asyncio.timeout(SEND_SECONDS_MAX):
+        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Drop the connection with all that waits to be sent over it."""
+    abort = (scope.get("extensions") or {}).get(CUT)
+    if abort is not None:
+        abort()
+        await _left(receive)
+
+
+async def _left(receive: Receive) -> None:
+    """Returns when the client has gone."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
