@@ -114,6 +114,7 @@ async def test_a_session_operates_from_our_own_pages_alone(house: Gateway) -> No
         signed = await browser.http.post("/gate/v1/session", json={"api_key": key}, headers=own)
         assert signed.status_code == 201
         assert (await browser.http.get(f"{PREFIX}/me")).json()["role"] == "admin"
+        assert (await browser.http.get("/gate/v1/session")).json()["role"] == "admin"
         pause = f"{PREFIX}/lanes/image/pause"
         assert (await browser.http.post(pause)).status_code == 403
         assert (await browser.http.post(pause, headers={"Sec-Fetch-Site": "cross-site"})).status_code == 403

@@ -16,7 +16,8 @@ from comfygate.api.face import Face, TheFace
 from comfygate.api.json_body import read_object
 from comfygate.api.reference import refusals
 from comfygate.api.wire import AccountBody, moment
-from comfygate.gate import signing_in
+from comfygate.domain.staff import Role
+from comfygate.gate import signing_in, staff
 from comfygate.gate.rows import AccountRow
 
 router = APIRouter(tags=["account"])
@@ -38,9 +39,6 @@ class SignInBody(BaseModel):
             message = "send either code or api_key"
             raise ValueError(message)
         return self
-
-
-Role = Literal["user", "operator", "admin"]
 
 
 class SessionBody(BaseModel):
@@ -124,9 +122,8 @@ async def sign_in(request: Request, face: TheFace) -> Response:
 
 
 async def role_of(face: Face, account: AccountRow) -> Role:
-    """What the account may see beside its own. Nobody operates by an account yet."""
-    del face, account
-    return "user"
+    """What the account may see beside its own."""
+    return await staff.role_of(face.ctx, account.id)
 
 
 @router.get(
