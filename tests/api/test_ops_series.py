@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
 from comfygate.api.ops_auth import PREFIX
 from comfygate.gate import counting, operate
@@ -51,7 +52,9 @@ async def test_plots_show_what_ran(gateway: Gateway, sim: Simulator) -> None:
         assert wait["jobs"] == 3
         assert 0 <= wait["p50_seconds"] <= wait["p95_seconds"]
         assert (await plots(http, measure="blame"))["image", "succeeded"] == {"attempts": 3}
-        assert 0 < (await plots(http, measure="busy"))["one", ""]["share"] <= 1
+        busy = (await plots(http, measure="busy"))["one", ""]
+        assert busy["busy_seconds"] > 0
+        assert busy["share"] == pytest.approx(busy["busy_seconds"] / 3600, abs=1e-6)
         credits = await plots(http, measure="credits")
         assert credits["out", "capture"] == {"entries": 3, "credits": 3}
         assert credits["back", "release"] == {"entries": 1, "credits": 1}

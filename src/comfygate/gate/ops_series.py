@@ -145,7 +145,7 @@ def _blames(cells: Sequence[Cell], _: int) -> Json:
 def _shares(cells: Sequence[Cell], span_ms: int) -> Json:
     total = _sums(cells)[1]
     # More than all of it is what a job that ends in the next minute was counted for already.
-    return {"busy_seconds": round(total / 1000, 3), "share": round(min(total / span_ms, 1.0), 4)}
+    return {"busy_seconds": round(total / 1000, 3), "share": round(min(total / span_ms, 1.0), 6)}
 
 
 def _credits(cells: Sequence[Cell], _: int) -> Json:
