@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 
 from comfygate.api import account_events
-from comfygate.gate import account_feed
+from comfygate.gate import account_feed, operate
 from comfygate.simulator import Simulator
 from tests.api.house import (
     PATIENCE_SECONDS,
@@ -161,6 +162,31 @@ async def test_a_stream_ends_with_its_session_and_counts_against_the_limit(
             await stack.enter_async_context(looking(ann))
         refused = await ann.http.get("/gate/v1/events")
         assert (refused.status_code, refused.json()["error"]["details"]["value"]) == (429, most)
+
+
+async def test_a_stream_ends_with_its_key(house: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_events, "KEEP_ALIVE_SECONDS", 0.05)
+    key = await house.add_account("ann")
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{house.url}/gate/v1/events", headers=headers) as answer,
+        asyncio.timeout(PATIENCE_SECONDS),
+    ):
+        await answer.content.readuntil(b": still here")
+        (mark,) = (await operate.perform(house.ctx, "keys.list", {"account": "ann"}))["keys"]
+        await operate.perform(house.ctx, "keys.revoke", {"account": "ann", "key": mark["key"]})
+        await answer.content.read()
+    assert house.ctx.live.streams == 0
+
+
+async def test_what_is_heard_while_all_is_looked_at_is_not_lost(house: Gateway) -> None:
+    """A job that ended meanwhile is not among the open ones: it is looked at by itself."""
+    ready = asyncio.Event()
+    watches = account_feed._Watches(house.ctx, ready)
+    assert watches.settle({}, {"short"}, everything=True) == ((), ())
+    assert ready.is_set()
+    assert watches.changed() == {"short"}
 
 
 async def test_who_does_not_read_is_cut_off_and_holds_nobody(

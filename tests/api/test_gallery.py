@@ -65,6 +65,10 @@ async def test_deleting_a_job(gateway: Gateway, sim: Simulator) -> None:
         assert await ann.entries() == entries
 
 
+async def test_a_workflow_that_cannot_be_is_refused(ann: Client) -> None:
+    assert (await ann.http.get("/gate/v1/jobs?workflow=%00")).status_code == 422
+
+
 async def test_a_file_that_went_in_stays_known_until_it_is_deleted(ann: Client) -> None:
     asset = await ann.asset(png())
     job = await ann.run(file_graph(reference(asset)))

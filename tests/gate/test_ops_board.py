@@ -18,6 +18,7 @@ from comfygate.gate.ops_board import EVENTS_AT_ONCE, Board, Viewer
 from comfygate.gate.ops_feed import FEED_MAX, Feed
 from comfygate.gate.ops_now import look
 from comfygate.settings import load_settings
+from tests.looking import before_the_next_look
 
 PATIENCE_SECONDS = 20.0
 
@@ -136,6 +137,13 @@ async def test_books_that_do_not_balance_are_an_alert(ctx: Context) -> None:
         conn.exec_driver_sql("UPDATE accounts SET available = 6")
 
     await ctx.store.run(forge)
-    alerts = {alert["key"]: alert for alert in json.loads(await Board(ctx).now())["alerts"]}
+    board = Board(ctx)
+    alerts: dict[str, Any] = {}
+    # They are read beside the looks.
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while "ledger" not in alerts:
+            alerts = {alert["key"]: alert for alert in json.loads(await board.now())["alerts"]}
+            await board.alerts.books_read()
+            await before_the_next_look()
     assert alerts["ledger"]["grade"] == "fault"
     assert "available is 6, its entries say 5" in alerts["ledger"]["says"]

@@ -8,7 +8,7 @@ from comfygate.domain.blame import Blame
 from comfygate.domain.errors import Conflict, NotFound
 from comfygate.domain.job import Failed, Fence, JobError, JobState, Succeeded
 from comfygate.domain.screening import Finding, Suspicion
-from comfygate.store import accounts, assets, audit_log, reviews, screening, settle
+from comfygate.store import accounts, assets, audit_log, gallery, reviews, screening, settle
 from comfygate.store.rows import JobScore, NewOutput, Screening
 from comfygate.store.settle import Settled
 from tests.store.world import DAY_MS, NOW, World, blob, fresh
@@ -98,6 +98,17 @@ def test_held_outputs_are_nobody_s_until_they_are_released(world: World) -> None
         world.run(reviews.release, job_id, 1000, NOW + 6)
     with pytest.raises(Conflict, match="released"):
         world.run(reviews.reject, job_id, NOW + 6)
+
+
+def test_what_its_account_deleted_is_released_by_nobody(world: World) -> None:
+    one = output()
+    job_id = held(world, one)
+    (waiting,) = world.run(reviews.list_reviews, "waiting", 10)
+    world.run(gallery.forget, job_id, waiting.account_id, NOW + 5)
+    with pytest.raises(Conflict, match="rejected"):
+        world.run(reviews.release, job_id, 1000, NOW + 6)
+    assert swept(world) == [one.blob.key]
+    assert world.run(screening.suspicion_counts) == {waiting.account_id: 1}
 
 
 def test_rejected_bytes_go(world: World) -> None:

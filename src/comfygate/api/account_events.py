@@ -18,14 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from comfygate.api.auth import SESSION_COOKIE, TheAccount
+from comfygate.api.auth import Credentials, TheAccount, account_of
 from comfygate.api.bodies import progress_body
 from comfygate.api.cards import CardBody
 from comfygate.api.face import Face, TheFace
 from comfygate.api.reference import ACCOUNT_EVENTS_ANSWER
 from comfygate.api.wire import AccountBody, EtaBody, PreviewFrame, ProgressBody
-from comfygate.domain.errors import GateError
-from comfygate.gate import signing_in
+from comfygate.domain.errors import AccessRefused, GateError
 from comfygate.gate.account_feed import News, follow_account
 from comfygate.gate.eta import eta_json
 
@@ -84,22 +83,25 @@ class AllFrame(BaseModel):
     response_class=Response,
     responses=ACCOUNT_EVENTS_ANSWER,
 )
-async def get_account_events(request: Request, face: TheFace, account: TheAccount) -> Response:
+async def get_account_events(
+    request: Request, face: TheFace, credentials: Credentials, account: TheAccount
+) -> Response:
     """Follow all that is yours: `account`, `job`, `moved`, `progress`, `preview`, `gone`.
 
     First how all stands: your account, every job that has not ended, and `all`. There is no replay: after a
     break connect again. A reader that is too slow gets the newest only.
     """
-    return AccountStream(face, request, account.id)
+    return AccountStream(face, request, credentials, account.id)
 
 
 class AccountStream(Response):
-    """Streams until the client leaves or reads no more, the session ends or the service stops."""
+    """Streams until the client leaves or reads no more, its key or session ends, or the service stops."""
 
-    def __init__(self, face: Face, request: Request, account_id: str) -> None:
+    def __init__(self, face: Face, request: Request, credentials: Credentials, account_id: str) -> None:
         super().__init__(headers=_HEADERS)
         del self.headers["content-length"]
         self._face, self._request, self._account_id = face, request, account_id
+        self._credentials = credentials
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises TooManyStreams before anything is sent."""
@@ -116,7 +118,7 @@ class AccountStream(Response):
                 results = await asyncio.gather(told, *ends, return_exceptions=True)
             match results[0]:
                 case TimeoutError():
-                    await _cut(scope, receive)
+                    await cut(scope, receive)
                 case Exception() as error if not isinstance(error, GateError):
                     raise error
                 case _:
@@ -145,10 +147,15 @@ class AccountStream(Response):
                 await asyncio.gather(coming, return_exceptions=True)
 
     async def _may_still(self) -> bool:
-        token = self._request.cookies.get(SESSION_COOKIE)
-        if self._request.headers.get("authorization") or token is None:
+        """Whether key or session still stand for the account."""
+        try:
+            account = await account_of(self._request, self._face, self._credentials)
+        except AccessRefused:
+            return False
+        except GateError:
+            # The database is away; that ends nobody's right.
             return True
-        return await signing_in.is_in_force(self._face.ctx, token, self._account_id)
+        return account.id == self._account_id
 
     def _frames(self, news: News) -> list[str]:
         frames: list[str] = []
@@ -182,7 +189,7 @@ async def _send(send: Send, text: str) -> None:
         await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
 
-async def _cut(scope: Scope, receive: Receive) -> None:
+async def cut(scope: Scope, receive: Receive) -> None:
     """Drop the connection with all that waits to be sent over it."""
     abort = (scope.get("extensions") or {}).get(CUT)
     if abort is not None:

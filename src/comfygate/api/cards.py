@@ -86,7 +86,10 @@ async def list_cards(
     account: TheAccount,
     status: Annotated[list[str] | None, Query(description="Only these statuses; repeat it.")] = None,
     workflow: Annotated[
-        str | None, Query(max_length=64, description="Only jobs of this workflow of the catalogue.")
+        str | None,
+        Query(
+            max_length=64, pattern=r"^[^\x00]*$", description="Only jobs of this workflow of the catalogue."
+        ),
     ] = None,
     limit: Annotated[int, Query(description="Jobs in a page.", ge=1, le=10_000)] = LIMIT_DEFAULT,
     cursor: Annotated[

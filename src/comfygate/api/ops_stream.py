@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from comfygate.api.account_events import cut
 from comfygate.api.auth import Credentials, account_of
 from comfygate.api.events import KEEP_ALIVE_SECONDS, STREAM_HEADERS, left
 from comfygate.api.face import Face, TheFace
@@ -84,7 +85,7 @@ class Stream(Response):
                         task.cancel()
                     results = await asyncio.gather(*tasks, return_exceptions=True)
             if isinstance(results[0], TimeoutError):
-                # It takes nothing, so no end can be sent: the server hangs up when this returns.
+                await cut(scope, receive)
                 return
             if isinstance(results[0], Exception) and not isinstance(results[0], GateError):
                 raise results[0]

@@ -154,9 +154,9 @@ class _Watches:
                 cards.append(card)
             self._follow(card, state)
         if everything:
-            for job_id in self._open.keys() - seen.keys():
+            for job_id in (self._open.keys() | set(asked)) - seen.keys():
                 self._stop(job_id)
-                # Its end was not heard: it is looked at by itself.
+                # It ended, or is gone: it is looked at by itself.
                 self._missed.add(job_id)
                 self._ready.set()
         for job_id in gone:

@@ -204,6 +204,9 @@ class Ahead:
 
     def forget(self) -> None:
         """The server may have lost what was brought."""
+        if self._looking is not None and self._looking is not asyncio.current_task():
+            # It would put in place what no bell is heard for.
+            self._looking.cancel()
         if self._brought is not None:
             self._brought.names.cancel()
         self._brought = None

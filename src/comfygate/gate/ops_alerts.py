@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from comfygate.domain.errors import StoreTrouble
+from comfygate.domain.errors import GateError, StoreTrouble
 from comfygate.domain.health import ServerState
 from comfygate.gate.context import Context
 from comfygate.gate.fleet_control import UNKNOWN
@@ -22,6 +22,7 @@ from comfygate.store import ledger, ops_story
 
 BOOKS_SECONDS: Final = 3600.0
 """Between two looks whether the books balance: it reads all of them."""
+BOOKS_RETRY_SECONDS: Final = 60.0
 REVIEWS_SECONDS: Final = 5.0
 REVIEWS_COUNTED_MAX: Final = 1000
 UNTOLD_MS: Final = 60_000
@@ -62,7 +63,9 @@ class Alerts:
 
     ctx: Context
     findings: Look = nothing_looked_at
-    _books: tuple[float, Json | None] = (float("-inf"), None)
+    _books: Json | None = None
+    _books_due: float = float("-inf")
+    _reading: asyncio.Task[None] | None = None
     _reviews: tuple[float, int] = (float("-inf"), 0)
 
     async def of(self, scene: Scene) -> list[Json]:
@@ -74,25 +77,36 @@ class Alerts:
             # Lanes are looked at above, with what the store knows.
             if one.grade in {FAULT, WARN} and not one.subject.startswith("lane ")
         ]
-        found += [*await self._books_off(), *await self._reviews_wait()]
+        found += [*self._books_off(), *await self._reviews_wait()]
         return sorted(found, key=lambda alert: (_WORST_FIRST.index(alert["grade"]), alert["key"]))
 
-    async def _books_off(self) -> list[Json]:
+    def _books_off(self) -> list[Json]:
+        """What the last reading of the books found. They are read beside the looks, which do not wait."""
         now = asyncio.get_running_loop().time()
-        if now - self._books[0] >= BOOKS_SECONDS:
-            try:
-                audit = await self.ctx.store.read(ledger.audit)
-            except StoreTrouble as error:
-                log.info("alerts.books_not_read", error=error.message)
-                return []
-            alert = None
-            if audit.faults:
-                says = (
-                    f"The ledger does not balance: {len(audit.faults)} faults, the first: {audit.faults[0]}."
-                )
-                alert = _alert(FAULT, "ledger", says, "Run the ledger's audit, and look at each fault.")
-            self._books = (now, alert)
-        return [] if self._books[1] is None else [self._books[1]]
+        if now >= self._books_due and (self._reading is None or self._reading.done()):
+            self._reading = asyncio.create_task(self._read_books(now), name="books")
+        return [] if self._books is None else [self._books]
+
+    async def books_read(self) -> None:
+        """Wait until a reading of the books that is under way has ended."""
+        if self._reading is not None:
+            await self._reading
+
+    async def _read_books(self, now: float) -> None:
+        self._books_due = now + BOOKS_SECONDS
+        try:
+            audit = await self.ctx.store.read(ledger.audit)
+        except GateError as error:
+            log.info("alerts.books_not_read", error=error.message)
+            self._books_due = now + BOOKS_RETRY_SECONDS
+            return
+        except Exception:
+            log.exception("alerts.books_not_read")
+            return
+        self._books = None
+        if audit.faults:
+            says = f"The ledger does not balance: {len(audit.faults)} faults, the first: {audit.faults[0]}."
+            self._books = _alert(FAULT, "ledger", says, "Run the ledger's audit, and look at each fault.")
 
     async def _reviews_wait(self) -> list[Json]:
         now = asyncio.get_running_loop().time()

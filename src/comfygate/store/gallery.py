@@ -13,6 +13,7 @@ from comfygate.domain.job import TERMINAL, JobState
 from comfygate.store.assets import assets_needed, owned_assets
 from comfygate.store.jobs import job_row
 from comfygate.store.rows import AssetRow, JobInput, JobRow
+from comfygate.store.screening_tables import WAITING, reviews
 from comfygate.store.tables import assets, job_inputs, jobs
 
 
@@ -66,7 +67,8 @@ def sent_along(
 
 
 def forget(conn: Connection, job_id: str, account_id: str, now_ms: int) -> None:
-    """Delete what an ended job made, and show the job to its account no more. The books stay as they are.
+    """Delete what an ended job made or is held of it, and show the job to its account no more. The books stay
+    as they are.
 
     Raises NotFound (unknown, another's or gone), JobNotEnded, and AssetInUse where a job that has not ended
     takes one of its results.
@@ -85,4 +87,10 @@ def forget(conn: Connection, job_id: str, account_id: str, now_ms: int) -> None:
     if assets_needed(conn, made):
         raise AssetInUse(f"results of job {job_id} cannot be deleted now: another job takes one of them")
     conn.execute(delete(assets).where(assets.c.id.in_(made)))
+    # What was held is nobody's to release any more; what counts against the account stays.
+    conn.execute(
+        update(reviews)
+        .where(reviews.c.job_id == job_id, WAITING)
+        .values(state="rejected", decided_at_ms=now_ms)
+    )
     conn.execute(update(jobs).where(jobs.c.id == job_id).values(expires_at_ms=now_ms))
