@@ -29,7 +29,7 @@ from tests.api.house import Gateway, image_graph, png
 SEED = int(os.environ.get("FUZZ_SEED", "20250701"))
 EXAMPLES_MAX = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 """Of each operation, allowed and forbidden each; `make fuzz` sends more."""
-ENDLESS = {"getJobEvents", "opsStream"}
+ENDLESS = {"getJobEvents", "getAccountEvents", "opsStream"}
 ELSEWHERE = {"opsServersAdd", "opsTryServer"}
 """These have the gateway send requests to whatever address they are given: tests of their own try them."""
 OPERATIONS = "/gate/v1/ops"

@@ -165,6 +165,7 @@ async def test_cancel_while_queued_refunds(house: Gateway, api: BotApi) -> None:
     await ann.taps("Why is it waiting")
     await ann.notices("paused by the operator")
     await ann.taps("Cancel")
+    await ann.notices("Asked to stop it")
     await ann.sees("credits refunded: 1 · you have 10")
     await house.audit()
     check("cancel-queued", ann, api)

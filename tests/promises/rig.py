@@ -13,10 +13,12 @@ from typing import Any
 
 import aiohttp
 from PIL import Image
+from sqlalchemy import Connection, select
 
 from comfygate.app.serve import Hosted, hosted
 from comfygate.gate.operate import perform
 from comfygate.settings import Settings, load_settings
+from comfygate.store.ops_tables import server_changes
 from tests.looking import before_the_next_look
 
 PATIENCE_SECONDS = 30.0
@@ -200,6 +202,17 @@ class Gateway:
         """Wait until the server is in one of these states."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(s["name"] == name and s["state"] in states for s in await self.servers()):
+                await before_the_next_look()
+
+    async def until_was(self, name: str, state: str) -> None:
+        """Wait until the server was in this state, be it for a moment."""
+        kept = select(server_changes.c.state).where(server_changes.c.server == name)
+
+        def been(conn: Connection) -> bool:
+            return state in set(conn.execute(kept).scalars())
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await self.house.service.ctx.store.read(been):
                 await before_the_next_look()
 
     async def servers(self) -> list[Json]:

@@ -120,7 +120,7 @@ async def test_out_of_memory_twice_is_refunded(street: Street) -> None:
     job = await street.refunded(await street.ann.submit(plain_graph()), "out_of_memory")
     assert "Ask for a smaller picture" in job["error"]["message"]
     assert len(street.one.executed) == 2
-    await street.house.until_server("one", "quarantined")
+    await street.house.until_was("one", "quarantined")
 
 
 async def test_a_poisoned_card_is_quarantined_and_the_job_runs_elsewhere(street: Street) -> None:
@@ -218,7 +218,7 @@ async def test_a_hang_without_another_server_is_refunded_and_its_server_closed(s
     street.one.hang("EmptyImage")
     job = await street.refunded(await street.ann.submit(plain_graph()), "server_hang")
     assert "stood still" in job["error"]["message"]
-    await street.house.until_server("one", "quarantined")
+    await street.house.until_was("one", "quarantined")
     waiting = await street.ann.submit(image_graph())
     assert (await street.ann.job(waiting))["status"] == "queued"
     assert len(street.one.executed) == 1
