@@ -129,6 +129,7 @@ class Across:
         """Something may have been missed: whoever waits looks."""
         for topic in (HEALTH, OUTBOX, SERVERS, *map(lane_bell, self._ctx.rules.lanes)):
             self._ctx.bells.ring(topic, from_outside=True)
+        self._ctx.live.doubt()
 
 
 def goodbye(owner: str) -> str:

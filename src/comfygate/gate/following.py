@@ -71,7 +71,11 @@ async def follow_together(
                 patience = max(LOOK_SECONDS, ctx.live.watchers / LOOKS_A_SECOND_MAX)
                 ctx.live.pulse.at(wake, min(news.heard_at + patience, told_at + silence_seconds))
                 events = await news.next()
-                if news.heard_at + patience <= clock():
+                if watch.doubted:
+                    watch.doubted = False
+                    view = await look(ctx, job_id, account_id)
+                    events += news.of([StatusEvent(view.status, view.position)])
+                elif news.heard_at + patience <= clock():
                     events = news.of([await _looked_lately(ctx, (job_id, account_id), patience / 2)])
                 if events or told_at + silence_seconds <= clock():
                     yield events

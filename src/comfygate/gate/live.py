@@ -91,6 +91,8 @@ class Watch:
         self._ready = ready or asyncio.Event()
         self._waking = waking
         self.position: int | None = None
+        self.doubted = False
+        """Whether something may have been missed, so that the job is to be looked at."""
 
     def put(self, event: LiveEvent) -> None:
         """Add an event; a newer progress, preview or place in line takes the place of an unread older one."""
@@ -259,6 +261,13 @@ class Live:
     def streams(self) -> int:
         """Live streams that are open, of all accounts."""
         return sum(self._streams.values())
+
+    def doubt(self) -> None:
+        """Something may have been missed: whoever follows a job looks at it."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.doubted = True
+                watch.poke()
 
     def watched_in(self, lane: str) -> list[Watch]:
         """Watches of jobs of this lane."""
