@@ -9,18 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import statistics
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tomli_w
 from sqlalchemy import Connection, text
 
 from benchmarks.engines import Engine
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, median_seconds
 from benchmarks.graphs import plain_graph
 from benchmarks.processes import base_settings, fresh_database, running, simulator
 from benchmarks.submit import BUSY_SECONDS
@@ -167,23 +163,14 @@ async def _operations(ctx: Context, caller: str, times: int) -> dict[str, float]
 
     await submitting()
     return {
-        "claim and give back": await _median(lambda: _claim(ctx, "image"), times),
-        "submit": await _median(submitting, times),
-        "position": await _median(lambda: views.get_job(ctx, made[-1], caller), times),
-        "list": await _median(
+        "claim and give back": await median_seconds(lambda: _claim(ctx, "image"), times),
+        "submit": await median_seconds(submitting, times),
+        "position": await median_seconds(lambda: views.get_job(ctx, made[-1], caller), times),
+        "list": await median_seconds(
             lambda: views.list_jobs(ctx, caller, statuses=[], limit=20, cursor=None), times
         ),
-        "cancel": await _median(lambda: cancel(ctx, made.pop(), caller), times),
+        "cancel": await median_seconds(lambda: cancel(ctx, made.pop(), caller), times),
     }
-
-
-async def _median(act: Callable[[], Awaitable[Any]], times: int) -> float:
-    took = []
-    for _ in range(times):
-        began = time.monotonic()
-        await act()
-        took.append(time.monotonic() - began)
-    return statistics.median(took)
 
 
 async def _claim(ctx: Context, lane: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -65,6 +66,16 @@ def quantile(values: Iterable[float], part: float) -> float:
     """The value that `part` (0 to 1) of them do not exceed; 0 of none."""
     found = sorted(values)
     return found[min(len(found) - 1, int(part * len(found)))] if found else 0.0
+
+
+async def median_seconds(act: Callable[[], Awaitable[Any]], times: int) -> float:
+    """The median of how long it takes, done so many times."""
+    took = []
+    for _ in range(times):
+        began = time.monotonic()
+        await act()
+        took.append(time.monotonic() - began)
+    return statistics.median(took)
 
 
 def compared(

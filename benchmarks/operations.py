@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from benchmarks.engines import Engine
-from benchmarks.figures import Figure
+from benchmarks.figures import Figure, median_seconds
 from comfygate.app import opened
 from comfygate.gate import accounts, counting, ops_lists, ops_series, ops_story
 from comfygate.gate.context import Context
@@ -56,7 +56,7 @@ async def measure_operations(engine: Engine, size: Size | None = None) -> list[F
                 written = wanted
                 await ctx.store.run(lambda conn: conn.execute(text("ANALYZE")).close())
                 for name, read in pages(ctx, caller).items():
-                    seconds = await _median(read, size.times)
+                    seconds = await median_seconds(read, size.times)
                     base = first.setdefault(name, seconds)
                     ratio = seconds / base if wanted != size.jobs[0] else None
                     control = f"it over {size.jobs[0]:,}" if ratio else ""
@@ -103,15 +103,6 @@ async def _counted(engine: Engine, ctx: Context, size: Size) -> list[Figure]:
         Figure(f"counting {size.ends} ends: {what}", engine.name, statistics.median(took) * 1000, "ms")
         for what, took in (("adding up, beside the writer", reads), ("the write", writes))
     ]
-
-
-async def _median(act: Callable[[], Awaitable[Any]], times: int) -> float:
-    took = []
-    for _ in range(times):
-        began = time.monotonic()
-        await act()
-        took.append(time.monotonic() - began)
-    return statistics.median(took)
 
 
 _NUMBERS = (

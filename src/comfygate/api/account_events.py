@@ -16,13 +16,14 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from comfygate.api.auth import Credentials, TheAccount, account_of
 from comfygate.api.bodies import progress_body
 from comfygate.api.cards import CardBody
 from comfygate.api.face import Face, TheFace
 from comfygate.api.reference import ACCOUNT_EVENTS_ANSWER
+from comfygate.api.streaming import STILL_HERE, Stream, send_text
 from comfygate.api.wire import AccountBody, EtaBody, PreviewFrame, ProgressBody
 from comfygate.domain.errors import AccessRefused, GateError
 from comfygate.gate.account_feed import News, follow_account
@@ -32,15 +33,6 @@ KEEP_ALIVE_SECONDS: Final = 15.0
 """Silence after which a comment is sent, and it is asked whether the session still stands."""
 SEND_SECONDS_MAX: Final = 30.0
 """How long a frame may wait for a browser that does not read; then its stream ends."""
-CUT: Final = "comfygate.cut"
-"""Extension of the scope: a function that drops the connection."""
-_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Type": "text/event-stream; charset=utf-8",
-    # Told to nginx: pass every event on at once.
-    "X-Accel-Buffering": "no",
-}
-
 router = APIRouter(tags=["account"])
 
 
@@ -94,37 +86,14 @@ async def get_account_events(
     return AccountStream(face, request, credentials, account.id)
 
 
-class AccountStream(Response):
+class AccountStream(Stream):
     """Streams until the client leaves or reads no more, its key or session ends, or the service stops."""
 
     def __init__(self, face: Face, request: Request, credentials: Credentials, account_id: str) -> None:
-        super().__init__(headers=_HEADERS)
-        del self.headers["content-length"]
-        self._face, self._request, self._account_id = face, request, account_id
-        self._credentials = credentials
+        super().__init__(face, account_id)
+        self._request, self._credentials = request, credentials
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises TooManyStreams before anything is sent."""
-        ctx = self._face.ctx
-        with ctx.live.stream(self._account_id, ctx.rules.limits.streams_per_account_max):
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            told = asyncio.create_task(self._tell(send))
-            ends = (asyncio.create_task(_left(receive)), asyncio.create_task(self._face.stopping.wait()))
-            try:
-                await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (told, *ends):
-                    task.cancel()
-                results = await asyncio.gather(told, *ends, return_exceptions=True)
-            match results[0]:
-                case TimeoutError():
-                    await cut(scope, receive)
-                case Exception() as error if not isinstance(error, GateError):
-                    raise error
-                case _:
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _tell(self, send: Send) -> None:
+    async def tell(self, send: Send) -> None:
         """Send what there is as it comes, and a comment after each silence. Raises TimeoutError when nobody
         reads."""
         news = follow_account(self._face.ctx, self._account_id)
@@ -138,9 +107,9 @@ class AccountStream(Response):
                         if not await self._may_still():
                             return
                         look_at = asyncio.get_running_loop().time() + KEEP_ALIVE_SECONDS
-                        await _send(send, ": still here\n\n")
+                        await send_text(send, STILL_HERE, SEND_SECONDS_MAX)
                     if coming.done():
-                        await _send(send, "".join(self._frames(coming.result())))
+                        await send_text(send, "".join(self._frames(coming.result())), SEND_SECONDS_MAX)
                         coming = asyncio.ensure_future(anext(source))
             finally:
                 coming.cancel()
@@ -182,22 +151,3 @@ class AccountStream(Response):
         if news.first:
             add("all", AllFrame(ids=[card.view.job.id for card in news.cards]))
         return frames
-
-
-async def _send(send: Send, text: str) -> None:
-    async with asyncio.timeout(SEND_SECONDS_MAX):
-        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-
-
-async def cut(scope: Scope, receive: Receive) -> None:
-    """Drop the connection with all that waits to be sent over it."""
-    abort = (scope.get("extensions") or {}).get(CUT)
-    if abort is not None:
-        abort()
-        await _left(receive)
-
-
-async def _left(receive: Receive) -> None:
-    """Returns when the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        continue

@@ -27,6 +27,8 @@ from comfygate.gate import accounts, operate
 
 PREFIX: Final = "/gate/v1/admin"
 BODY_BYTES_MAX: Final = 1024 * 1024
+Handler = Callable[["Route", type[BaseModel]], Callable[..., Awaitable[Response]]]
+"""Makes the endpoint of a route whose arguments have this shape."""
 
 _bearer = HTTPBearer(
     auto_error=False, scheme_name="AdminKey", description="The admin key: `Authorization: Bearer KEY`."
@@ -172,13 +174,14 @@ def name_of(route: Route, side: str) -> str:
     return f"{side}{noun.capitalize()}{verb.capitalize()}"
 
 
-def _add(route: Route) -> None:
+def add(to: APIRouter, route: Route, handler: Handler, side: str) -> None:
+    """Serve the route's operation there; `side` begins its operationId."""
     shape = shape_of(route.operation, without=route.in_path, config=LAX if route.method == "GET" else STRICT)
-    router.add_api_route(
+    to.add_api_route(
         route.path,
-        _handler(route, shape),
+        handler(route, shape),
         methods=[route.method],
-        operation_id=name_of(route, "admin"),
+        operation_id=name_of(route, side),
         summary=route.operation,
         description=operate.OPERATIONS[route.operation].__doc__,
         response_model=None,
@@ -188,4 +191,4 @@ def _add(route: Route) -> None:
 
 
 for _route in ROUTES:
-    _add(_route)
+    add(router, _route, _handler, "admin")

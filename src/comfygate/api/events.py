@@ -6,38 +6,29 @@ itself, polled, is always the truth.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import lru_cache
-from typing import Final, assert_never, cast
+from typing import assert_never, cast
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from comfygate.api.auth import TheAccount
 from comfygate.api.bodies import output_body, progress_body
 from comfygate.api.face import API, Face, TheFace, known_id
 from comfygate.api.reference import EVENTS_ANSWER
+from comfygate.api.streaming import KEEP_ALIVE_SECONDS, STILL_HERE, Stream, send_text
 from comfygate.api.wire import PreviewFrame, Status, StatusFrame
 from comfygate.domain.errors import NotFound
 from comfygate.gate import views
 from comfygate.gate.following import follow_together, look
 from comfygate.gate.live import LiveEvent, PreviewEvent, ProgressEvent, StatusEvent
 from comfygate.gate.views import JobView
-
-KEEP_ALIVE_SECONDS: Final = 15.0
-"""Silence after which a comment is sent, so that proxies and clients see the stream is alive."""
-STREAM_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Type": "text/event-stream; charset=utf-8",
-    # Told to nginx: pass every event on at once.
-    "X-Accel-Buffering": "no",
-}
 
 router = APIRouter(prefix=API, tags=["jobs"])
 
@@ -55,33 +46,16 @@ async def get_job_events(request: Request, id: str, face: TheFace, account: TheA
     return EventStream(face, request, view)
 
 
-class EventStream(Response):
-    """Streams until the job ends, the client leaves or the service stops."""
+class EventStream(Stream):
+    """Streams a job until it has ended. Trouble cuts it off: an end would say that the job's is told."""
+
+    quiet = ()
 
     def __init__(self, face: Face, request: Request, view: JobView) -> None:
-        super().__init__(headers=STREAM_HEADERS)
-        del self.headers["content-length"]
-        self._face, self._request = face, request
-        self._job_id, self._account_id, self._lane = view.job.id, view.job.account_id, view.job.lane
+        super().__init__(face, view.job.account_id)
+        self._request, self._job_id, self._lane = request, view.job.id, view.job.lane
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises TooManyStreams before anything is sent."""
-        ctx = self._face.ctx
-        with ctx.live.stream(self._account_id, ctx.rules.limits.streams_per_account_max):
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            told = asyncio.create_task(self._tell(send))
-            ends = (asyncio.create_task(left(receive)), asyncio.create_task(self._face.stopping.wait()))
-            try:
-                await asyncio.wait({told, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (told, *ends):
-                    task.cancel()
-                results = await asyncio.gather(told, *ends, return_exceptions=True)
-            if isinstance(results[0], Exception):
-                raise results[0]
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _tell(self, send: Send) -> None:
+    async def tell(self, send: Send) -> None:
         """Send every event as it comes, and a comment after each silence."""
         events = follow_together(
             self._face.ctx, self._job_id, self._account_id, self._lane, silence_seconds=KEEP_ALIVE_SECONDS
@@ -90,7 +64,7 @@ class EventStream(Response):
             try:
                 async for together in source:
                     frames = [frame for event in together async for frame in self._frames(event)]
-                    await _send_text(send, "".join(frames) or ": still here\n\n")
+                    await send_text(send, "".join(frames) or STILL_HERE)
             except NotFound:
                 # The job's time ran out while it was watched.
                 return
@@ -133,14 +107,3 @@ def _preview_frame(event: PreviewEvent) -> str:
 
 def _frame(name: str, body: BaseModel) -> str:
     return f"event: {name}\ndata: {body.model_dump_json()}\n\n"
-
-
-async def _send_text(send: Send, text: str) -> None:
-    if text:
-        await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
-
-
-async def left(receive: Receive) -> None:
-    """Returns when the client has gone."""
-    while (await receive())["type"] != "http.disconnect":
-        continue

@@ -14,11 +14,10 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from comfygate.api.admin import ROUTES, Route, described, given_in, name_of
-from comfygate.api.arguments import LAX, STRICT, checked, given_of, shape_of, storable
+from comfygate.api.admin import ROUTES, Route, add, given_in
+from comfygate.api.arguments import checked, given_of, storable
 from comfygate.api.face import TheFace
 from comfygate.api.ops_auth import PREFIX, PRIVATE, TheOperator
-from comfygate.api.reference import refusals
 from comfygate.domain.errors import NotFound
 from comfygate.gate import operate
 
@@ -45,20 +44,5 @@ def _handler(route: Route, shape: type[BaseModel]) -> Callable[..., Awaitable[Re
     return handle
 
 
-def _add(route: Route) -> None:
-    shape = shape_of(route.operation, without=route.in_path, config=LAX if route.method == "GET" else STRICT)
-    router.add_api_route(
-        route.path,
-        _handler(route, shape),
-        methods=[route.method],
-        operation_id=name_of(route, "ops"),
-        summary=route.operation,
-        description=operate.OPERATIONS[route.operation].__doc__,
-        response_model=None,
-        responses=refusals(401, 402, 403, 404, 409, 422, 429),
-        openapi_extra=described(route, shape),
-    )
-
-
 for _route in ACTIONS:
-    _add(_route)
+    add(router, _route, _handler, "ops")

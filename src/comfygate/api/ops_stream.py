@@ -7,23 +7,22 @@ what is no more, and `events` with what happened. Whoever takes nothing for SEND
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from comfygate.api.account_events import cut
 from comfygate.api.auth import Credentials, account_of
-from comfygate.api.events import KEEP_ALIVE_SECONDS, STREAM_HEADERS, left
 from comfygate.api.face import Face, TheFace
 from comfygate.api.ops_auth import PREFIX, TheBoard, TheOperator, operator_of
 from comfygate.api.reference import refusals
+from comfygate.api.streaming import KEEP_ALIVE_SECONDS, STILL_HERE, Stream, send_text
 from comfygate.domain.errors import AccessRefused, GateError
-from comfygate.gate.ops_board import Board
+from comfygate.gate.ops_board import Board, Viewer
 
 SEND_SECONDS: Final = 20.0
 """How long what is sent may wait for a client to take it."""
@@ -53,53 +52,38 @@ async def stream(
     async def may_look() -> None:
         await operator_of(face, await account_of(request, face, credentials))
 
-    return Stream(face, board, operator.account.id, may_look)
+    return BoardStream(face, board, operator.account.id, may_look)
 
 
-class Stream(Response):
+class BoardStream(Stream):
     """Streams until the client leaves, may look no more, does not keep up, or the service stops."""
+
+    _viewer: Viewer
 
     def __init__(
         self, face: Face, board: Board, account_id: str, may_look: Callable[[], Awaitable[None]]
     ) -> None:
-        super().__init__(headers=STREAM_HEADERS)
-        del self.headers["content-length"]
-        self._face, self._board, self._account_id, self._may_look = face, board, account_id, may_look
+        super().__init__(face, account_id)
+        self._board, self._may_look = board, may_look
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises TooManyStreams before anything is sent."""
-        ctx = self._face.ctx
-        with ctx.live.stream(self._account_id, ctx.rules.limits.streams_per_account_max):
-            with self._board.viewer() as viewer:
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                tasks = [
-                    asyncio.create_task(self._tell(send, self._board.told(viewer))),
-                    asyncio.create_task(self._watch_right()),
-                    asyncio.create_task(left(receive)),
-                    asyncio.create_task(self._face.stopping.wait()),
-                ]
-                try:
-                    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for task in tasks:
-                        task.cancel()
-                    results = await asyncio.gather(*tasks, return_exceptions=True)
-            if isinstance(results[0], TimeoutError):
-                await cut(scope, receive)
-                return
-            if isinstance(results[0], Exception) and not isinstance(results[0], GateError):
-                raise results[0]
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        with self._board.viewer() as self._viewer:
+            await super().__call__(scope, receive, send)
 
-    async def _tell(self, send: Send, source: AsyncIterator[bytes]) -> None:
-        async with aclosing(source) as frames:  # type: ignore[type-var]
+    def ends(self) -> tuple[Coroutine[Any, Any, None], ...]:
+        """The viewer may look no more."""
+        return (self._watch_right(),)
+
+    async def tell(self, send: Send) -> None:
+        """Everything, then whatever changes, and a comment after each silence."""
+        async with aclosing(self._board.told(self._viewer)) as frames:  # type: ignore[type-var]
             coming = asyncio.ensure_future(anext(frames))
             try:
                 while True:
                     done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_SECONDS)
-                    body = coming.result() if done else b": still here\n\n"
-                    async with asyncio.timeout(SEND_SECONDS):
-                        await send({"type": "http.response.body", "body": body, "more_body": True})
+                    text = coming.result().decode() if done else STILL_HERE
+                    await send_text(send, text, SEND_SECONDS)
                     if done:
                         coming = asyncio.ensure_future(anext(frames))
             finally:

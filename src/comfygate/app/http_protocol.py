@@ -11,7 +11,7 @@ from __future__ import annotations
 from asyncio import TimerHandle, Transport
 from typing import Any, Final
 
-from comfygate.api.account_events import CUT
+from comfygate.api.streaming import CUT
 
 try:
     import httptools

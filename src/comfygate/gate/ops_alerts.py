@@ -101,6 +101,7 @@ class Alerts:
             self._books_due = now + BOOKS_RETRY_SECONDS
             return
         except Exception:
+            # Nobody awaits this: told with its traceback, and read again in its time.
             log.exception("alerts.books_not_read")
             return
         self._books = None
