@@ -89,6 +89,20 @@ async def test_what_cannot_be_joined_changes_nothing(
         assert simulator.url
 
 
+async def test_who_operates_is_not_joined(tmp_path: Path, database_url: str) -> None:
+    """Keys and sessions go over with an account: its code must not bring its role."""
+    async with gateway(settings_for(tmp_path / "gate", database_url)) as house:
+        ctx = house.house.service.ctx
+        ann, bob = await house.add_account("ann"), await house.add_account("bob")
+        await house.operate("accounts.role", account="ann", role="admin")
+        for survivor, loser in ((ann, bob), (bob, ann)):
+            code = (await joining.link_code(ctx, survivor.id)).code
+            with pytest.raises(Forbidden, match="'ann' is admin"):
+                await joining.join(ctx, loser.id, code)
+        await house.operate("accounts.role", account="ann", role="user")
+        await joining.join(ctx, bob.id, (await joining.link_code(ctx, ann.id)).code)
+
+
 async def test_of_many_that_present_one_code_one_is_joined(tmp_path: Path, database_url: str) -> None:
     async with gateway(settings_for(tmp_path / "gate", database_url)) as house:
         ctx = house.house.service.ctx

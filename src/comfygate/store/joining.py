@@ -7,8 +7,9 @@ from sqlalchemy import Connection, delete, exists, func, insert, select, update
 from comfygate.domain.credits import CREDITS_MAX, EntryKind
 from comfygate.domain.errors import Conflict, Forbidden
 from comfygate.domain.job import TERMINAL
+from comfygate.domain.staff import Role
 from comfygate.store import accounts as accounts_store
-from comfygate.store import ledger
+from comfygate.store import ledger, staff
 from comfygate.store.people_tables import one_time_codes, sessions, telegram_users
 from comfygate.store.rows import AccountRow
 from comfygate.store.screening_tables import reviews, suspicions
@@ -68,8 +69,8 @@ def join(conn: Connection, survivor_id: str, loser_id: str, tier: str, now_ms: i
     """Make two accounts one, with the given tier: the survivor, and how many credits came to it.
 
     Credits move by a pair of entries; keys, Telegram users, sessions, jobs, files and suspicions go over. The
-    other account is closed for good. Raises Forbidden (one of them is suspended or was joined before) and
-    Conflict (the one that goes has jobs that have not ended, or the credits do not fit).
+    other account is closed for good. Raises Forbidden (one of them is suspended, was joined before, or
+    operates) and Conflict (the one that goes has jobs that have not ended, or the credits do not fit).
     """
     # In one order, whoever joins whom, so that two joins at once cannot wait for each other.
     for account_id in sorted((survivor_id, loser_id)):
@@ -79,6 +80,9 @@ def join(conn: Connection, survivor_id: str, loser_id: str, tier: str, now_ms: i
     for one in (survivor, loser):
         if one.disabled_at_ms is not None:
             raise Forbidden(f"account {one.name!r} is suspended or was joined before: it cannot be joined")
+        if (role := staff.role_of(conn, one.id)) is not Role.USER:
+            # Keys and sessions go over: a user's would be an operator's with them.
+            raise Forbidden(f"account {one.name!r} is {role.value}: make it a user before it is joined")
     _check_ended(conn, loser)
     amount = loser.balance.available
     if survivor.balance.available + survivor.balance.held > CREDITS_MAX - amount:
