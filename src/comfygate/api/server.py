@@ -85,8 +85,8 @@ def create_api(
     if admin_key is not None:
         routers.append(admin.router)
     for router in routers:
-        api.include_router(_with_heads(router))
-    api.state.routers = tuple(routers)
+        # As they are: to include a router would build each of its routes anew for every application.
+        api.router.routes.extend(_with_heads(router).routes)
     return api
 
 
@@ -125,16 +125,10 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 def _methods_here(request: Request) -> list[str]:
     """Every method that some route has at this address."""
     found = {"OPTIONS"}
-    for route in _routes(request.app):
-        if route.matches(request.scope)[0] is not Match.NONE:
+    for route in request.app.router.routes:
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE:
             found |= set(route.methods or ())
     return sorted(found)
-
-
-def _routes(app: FastAPI) -> list[APIRoute]:
-    routers: tuple[APIRouter, ...] = getattr(app.state, "routers", ())
-    known = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    return known + [route for route in app.router.routes if isinstance(route, APIRoute)]
 
 
 _NO_HEAD = ("/events", "/stream", ".zip")
