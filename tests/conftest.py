@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing there but what a failed run was about, which the next run removes."""
     folder = config.stash.get(IN_MEMORY, None)
     if folder is not None and not config.stash.get(FAILED, False):
-        shutil.rmtree(folder, ignore_errors=True)
+        # After multiprocessing has removed what it has there.
+        Finalize(None, shutil.rmtree, args=(folder, True), exitpriority=-1000)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

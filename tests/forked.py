@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import runpy
@@ -26,6 +27,8 @@ PRELOADED = (
     "comfygate.cli.command", "comfygate.cli.gateway", "comfygate.simulator", "tests.forked",
 )  # fmt: skip
 
+STACKS = signal.SIGUSR1
+"""Has a process say where its threads are."""
 _lock = threading.Lock()
 """multiprocessing looks at all of its children at each start: no two threads may."""
 _context: ForkServerContext | None = None
@@ -54,6 +57,7 @@ def _become(
         stream.close()
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
     sys.stderr.reconfigure(write_through=True)  # type: ignore[union-attr]
+    faulthandler.register(STACKS, file=sys.stderr)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
@@ -94,6 +98,17 @@ class Process:
         out, err = await asyncio.gather(self.stdout.read(), self.stderr.read())
         await self.wait()
         return out, err
+
+    async def said(self, seconds: float) -> tuple[bytes, bytes]:
+        """As `communicate`; if it has not ended by then, fails with where its threads are."""
+        saying = asyncio.ensure_future(self.communicate())
+        done, _ = await asyncio.wait({saying}, timeout=seconds)
+        if not done:
+            self.send_signal(STACKS)
+            self.terminate()
+            out, err = await saying
+            raise AssertionError(f"still running after {seconds:g} s:\n{out.decode()}\n{err.decode()}")
+        return saying.result()
 
     def send_signal(self, number: int) -> None:
         """Raises ProcessLookupError once it is gone."""

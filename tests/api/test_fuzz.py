@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 import schemathesis
+
+# Else it is parsed at the first use, deep in a thread: there the parser of 3.11 may give up.
+import schemathesis.specs.openapi.schemas
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as hypothesis_settings
 from hypothesis.errors import Unsatisfiable

@@ -193,7 +193,7 @@ async def test_ctrl_c_during_run_asks_for_the_job_to_be_canceled(
         (prompt_id,) = await _sent(sim)
         await sim.started(prompt_id)
         process.send_signal(signal.SIGINT)
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        out, err = await process.said(PATIENCE_SECONDS)
         assert (process.returncode, out) == (130, b"")
         assert b"is canceling" in err or b"is canceled" in err
         assert b"Traceback" not in err
