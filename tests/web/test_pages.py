@@ -106,7 +106,12 @@ def keys_of(tree: Tree, path: str = "") -> Iterator[str]:
 
 
 def texts(language: str) -> Tree:
-    found: Tree = json.loads((FOLDER / f"texts/{language}.json").read_text(encoding="utf-8"))
+    """The words of all pages together, as a page has them that learned those of another."""
+    found: Tree = {}
+    for path in sorted((FOLDER / "texts").glob(f"*{language}.json")):
+        more: Tree = json.loads(path.read_text(encoding="utf-8"))
+        assert not found.keys() & more.keys(), path.name
+        found |= more
     return found
 
 

@@ -79,7 +79,8 @@ const TAKE = {
 };
 
 export function listen() {
-  follow((name, data) => TAKE[name]?.(data));
+  const how = { address: "gate/v1/events", names: Object.keys(TAKE), whole: "all", check: "gate/v1/account" };
+  follow(how, (name, data) => TAKE[name](data));
 }
 
 export async function loadCatalogue() {

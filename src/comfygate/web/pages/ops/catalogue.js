@@ -1,0 +1,3 @@
+import { html, seen } from "../shell/html.js";
+
+export const Catalogue = seen(() => html`<h1>Catalogue</h1>`);

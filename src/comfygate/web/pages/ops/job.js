@@ -1,0 +1,3 @@
+import { html, seen } from "../shell/html.js";
+
+export const Job = seen(() => html`<h1>Job</h1>`);

@@ -1,0 +1,3 @@
+import { html, seen } from "../shell/html.js";
+
+export const Server = seen(() => html`<h1>Server</h1>`);
