@@ -13,7 +13,7 @@ export async function learn(page) {
 }
 
 // How numbers and dates are written where the person is, if that is a place of this language.
-const place = navigator.languages.find((one) => one.toLowerCase().startsWith(language)) ?? language;
+export const place = navigator.languages.find((one) => one.toLowerCase().startsWith(language)) ?? language;
 const plural = new Intl.PluralRules(language);
 const number = new Intl.NumberFormat(place);
 
