@@ -317,7 +317,7 @@ async def test_a_server_is_drained_resumed_and_removed(house: Studio) -> None:
         watched.allowed.add("409")
         await does(page, "Remove").last.click()
         await expect(page.get_by_role("dialog").locator(".fault")).to_be_visible()
-        await does(page, "Keep it").click()
+        await does(page, "Cancel").click()
         await does(page, "Drain").click()
         await agree(page, "Drain")
         await expect(page.locator(".lead [data-state=draining]")).to_be_visible()

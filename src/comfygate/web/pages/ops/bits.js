@@ -76,26 +76,34 @@ export const Gone = ({ text }) => html`<div class="sheet empty"><${Icon} name="f
   <a class="button" href="#/">${t("ops.now")}</a></div>`;
 
 const PAGE = 50;
+const PAGE_MAX = 500;
 
-// A long list in pages, the newest first, with the whole of it as a file. `query` filters; `columns` as in Table.
+// A long list in pages, the newest first, with the whole of it as a file. `query` filters; `columns` as in Table. With
+// another `serial` it is read anew, as much of it as is shown.
 export const Listing = seen(({ label, address, query = {}, columns, keyOf, none, serial = 0 }) => {
   const rows = useSignal(null);
   const cursor = useSignal(null);
+  const latest = useSignal("");
   const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ""));
+  const here = `${address}?${asked}`;
   const read = (more) => attempt(async () => {
     const wanted = new URLSearchParams(asked);
-    wanted.set("limit", PAGE);
+    const shown = latest.value === here && rows.value ? rows.value.length : 0;
+    wanted.set("limit", more ? PAGE : Math.min(Math.max(PAGE, shown), PAGE_MAX));
     if (more) wanted.set("cursor", cursor.value);
-    latest.value = String(asked);
-    const page = await get(`${address}?${wanted}`);
-    if (latest.value !== String(asked)) return;
-    rows.value = more ? [...rows.value, ...page.rows] : page.rows;
-    cursor.value = page.next_cursor;
+    latest.value = here;
+    try {
+      const page = await get(`${address}?${wanted}`);
+      if (latest.value !== here) return;
+      rows.value = more ? [...rows.value, ...page.rows] : page.rows;
+      cursor.value = page.next_cursor;
+    } finally {
+      rows.value ??= [];
+    }
   });
-  const latest = useSignal("");
   useEffect(() => {
     read(false);
-  }, [String(asked), serial]);
+  }, [here, serial]);
   const whole = new URLSearchParams(asked);
   whole.set("format", "csv");
   return html`<div class="listing">

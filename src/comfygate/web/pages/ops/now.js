@@ -15,6 +15,7 @@ const Alert = ({ one }) => html`<li class=${`banner ${GRADES[one.grade]}`} data-
   <div class="grow"><strong>${one.says}</strong> <span>${one.advice}</span>
     ${one.until_at_ms && html` <span>${t("now.until", { when: clock(one.until_at_ms) })}</span>`}</div>
   ${one.server && html`<a class="button quiet small" href=${`#/${path("server", one.server)}`}>${t("now.look")}</a>`}
+  ${one.key === "ledger" && html`<a class="button quiet small" href="#/books">${t("now.look")}</a>`}
   ${one.key === "reviews" && html`<a class="button quiet small" href="#/reviews">${t("now.look")}</a>`}</li>`;
 
 export const Alerts = seen(() => alerts.value.length > 0 && html`<ul class="alerts" aria-label=${t("now.alerts")}>
