@@ -83,7 +83,9 @@ def test_own_files_name_no_host_and_make_no_html_of_strings() -> None:
 
 def test_what_is_vendored_is_what_was_published() -> None:
     told = json.loads((FOLDER / "vendor/vendored.json").read_text(encoding="utf-8"))
-    assert set(told) == {path.name for path in (FOLDER / "vendor").glob("*.js")}
+    assert set(told) == {
+        path.name for path in (FOLDER / "vendor").iterdir() if path.suffix in {".js", ".css"}
+    }
     for name, one in told.items():
         content = (FOLDER / "vendor" / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == one["sha256"], name
@@ -106,7 +108,12 @@ def keys_of(tree: Tree, path: str = "") -> Iterator[str]:
 
 
 def texts(language: str) -> Tree:
-    found: Tree = json.loads((FOLDER / f"texts/{language}.json").read_text(encoding="utf-8"))
+    """The words of all pages together, as a page has them that learned those of another."""
+    found: Tree = {}
+    for path in sorted((FOLDER / "texts").glob(f"*{language}.json")):
+        more: Tree = json.loads(path.read_text(encoding="utf-8"))
+        assert not found.keys() & more.keys(), path.name
+        found |= more
     return found
 
 
@@ -114,8 +121,8 @@ def test_every_text_is_there_in_both_languages_and_used() -> None:
     english, chinese = set(keys_of(texts("en"))), set(keys_of(texts("zh")))
     assert english == chinese
     scripts = "\n".join(text for name, text in own_scripts() if name.endswith(".js"))
-    assert set(re.findall(r"\bt\(\"([a-z_.]+)\"", scripts)) <= english
-    named = set(re.findall(r'"([a-z_]+\.[a-z_.]+)"', scripts))
+    assert set(re.findall(r"\bt\(\"([a-z0-9_.]+)\"", scripts)) <= english
+    named = set(re.findall(r'"([a-z_]+\.[a-z0-9_.]+)"', scripts))
     made = tuple(re.findall(r"`([a-z_]+\.[a-z_]*)\$\{", scripts))
     assert {key for key in english - named if not key.startswith(made)} == set()
 

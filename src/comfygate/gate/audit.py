@@ -36,7 +36,6 @@ async def record(
     """Write one row; trouble in doing so is logged, as the operation itself is over."""
     given = scrubbed(json.dumps(arguments, sort_keys=True, default=str))
     result = OK if error is None else scrubbed(_said(error))
-    ctx.feed.note(ctx.now_ms(), "operation", actor=actor, operation=operation, result=result)
     # It may have moved credits.
     ctx.bells.ring(COUNTING)
     try:
@@ -45,6 +44,8 @@ async def record(
         log.error(
             "audit.not_recorded", actor=actor, operation=operation, result=result, error=trouble.message
         )
+    # After it is written down: whoever hears of it reads the log.
+    ctx.feed.note(ctx.now_ms(), "operation", actor=actor, operation=operation, result=result)
 
 
 def _said(error: BaseException) -> str:

@@ -1,5 +1,5 @@
 // Asks before something is done that cannot be undone, and says briefly what was done.
-import { html, seen, signal, useEffect, useRef } from "./html.js";
+import { html, seen, signal, useEffect, useRef, useState } from "./html.js";
 import { t } from "./texts.js";
 
 const asked = signal(null);
@@ -7,12 +7,13 @@ const notes = signal([]);
 const NOTE_MS = 6000;
 let serial = 0;
 
-// True once the person agreed. `more`: a component drawn below the text (a field to fill in, say).
-export function ask({ title, text, confirm, danger = false, more = null }) {
+// True once the person agreed. `more`: a component drawn below the text (fields to fill in, say). `work`, if given, is
+// done before the question closes; where it is refused the question stays, and says why (`refused` hears it too).
+export function ask({ title, text, confirm, otherwise = t("button.keep"), danger = false, more = null, work = null, refused = null }) {
   asked.value?.answer(false);
   return new Promise((resolve) => {
     asked.value = {
-      title, text, confirm, danger, more,
+      title, text, confirm, otherwise, danger, more, work, refused,
       answer(yes) {
         asked.value = null;
         resolve(yes);
@@ -20,6 +21,9 @@ export function ask({ title, text, confirm, danger = false, more = null }) {
     };
   });
 }
+
+// Whoever goes elsewhere has thought better of it.
+addEventListener("hashchange", () => asked.value?.answer(false));
 
 // Says something at the foot of the page for some seconds. `kind`: "good", "bad".
 export function note(text, kind = "good") {
@@ -43,19 +47,35 @@ export async function attempt(work) {
 
 const Question = ({ question }) => {
   const box = useRef(null);
+  const [busy, setBusy] = useState(false);
+  const [fault, setFault] = useState("");
   useEffect(() => {
     box.current.showModal();
   }, [question]);
+  const agree = async (event) => {
+    event.preventDefault();
+    if (busy) return;
+    setBusy(true);
+    try {
+      await question.work?.();
+      question.answer(true);
+    } catch (error) {
+      setBusy(false);
+      setFault(question.refused?.(error) ?? error.message);
+    }
+  };
   return html`<dialog ref=${box} class="dialog" aria-labelledby="question-title"
       onClose=${() => asked.value === question && question.answer(false)}>
-    <h2 id="question-title">${question.title}</h2>
-    ${question.text && html`<p>${question.text}</p>`}
-    ${question.more}
-    <div class="row end">
-      <button type="button" class="button quiet" autofocus onClick=${() => question.answer(false)}>${t("button.keep")}</button>
-      <button type="button" class=${question.danger ? "button danger" : "button"}
-        onClick=${() => question.answer(true)}>${question.confirm}</button>
-    </div>
+    <form class="dialog-form" novalidate onSubmit=${agree}>
+      <h2 id="question-title">${question.title}</h2>
+      ${question.text && html`<p>${question.text}</p>`}
+      ${question.more}
+      <p class="fault" role="alert" hidden=${!fault}>${fault}</p>
+      <div class="row end">
+        <button type="button" class="button quiet" autofocus=${!question.more} onClick=${() => question.answer(false)}>${question.otherwise}</button>
+        <button type="submit" class=${question.danger ? "button danger" : "button"} disabled=${busy}>${question.confirm}</button>
+      </div>
+    </form>
   </dialog>`;
 };
 

@@ -7,8 +7,11 @@ import { Icon } from "./icons.js";
 import { kept } from "./kept.js";
 import { count, LANGUAGES, language, speak, t } from "./texts.js";
 
-// Pages of the service, each for a role and those above it; one that is not yet served has no entry.
-export const PAGES = [{ page: "studio", role: "user", icon: "make", title: "nav.studio" }];
+// Pages of the service, each for a role and those above it.
+export const PAGES = [
+  { page: "studio", role: "user", icon: "make", title: "nav.studio" },
+  { page: "ops", role: "operator", icon: "operations", title: "nav.ops" },
+];
 
 // The part of the address behind `#/`, in pieces.
 export const route = signal(read());
@@ -74,35 +77,38 @@ const Account = seen(() => html`<${Menu} label=${t("nav.account")} button=${html
   <button type="button" class="menu-item" onClick=${() => attempt(leave)}><${Icon} name="out" />${t("button.out")}</button>
 <//>`);
 
-const Head = seen(({ places, home }) => html`<header class="head">
+const Purse = seen(() => html`<a class="purse" href="studio#/credits" aria-label=${t("credits.you_have", { n: account.value.available })}>
+  <${Icon} name="credits" size=${18} /><b data-credits>${count(account.value.available)}</b>
+  ${account.value.held > 0 && html`<span class="held">${t("credits.held_short", { n: account.value.held })}</span>`}</a>`);
+
+const Head = seen(({ places, home, aside }) => html`<header class="head">
   <a class="brand" href=${home}><span class="mark"><${Icon} name="logo" size=${20} /></span>comfygate</a>
   <nav class="places" aria-label=${t("nav.places")}>
     ${places.map((one) => html`<a key=${one.at} href=${`#/${one.at}`}
-      aria-current=${(route.value[0] ?? "") === one.at ? "page" : null}>
+      aria-current=${(one.covers ?? [one.at]).includes(route.value[0] ?? "") ? "page" : null}>
       <${Icon} name=${one.icon} /><span>${t(one.title)}</span></a>`)}
   </nav>
   <div class="head-end">
-    <a class="purse" href="studio#/credits" aria-label=${t("credits.you_have", { n: account.value.available })}>
-      <${Icon} name="credits" size=${18} /><b data-credits>${count(account.value.available)}</b>
-      ${account.value.held > 0 && html`<span class="held">${t("credits.held_short", { n: account.value.held })}</span>`}</a>
+    ${aside ? aside() : html`<${Purse} />`}
     <button type="button" class="button quiet square" aria-label=${t("nav.theme")} onClick=${turn}>
       <${Icon} name=${dark() ? "sun" : "moon"} /></button>
     <${Account} />
   </div>
 </header>`);
 
-const Page = seen(({ places, home, body }) => html`
+const Page = seen(({ places, home, body, aside }) => html`
   <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>${t("nav.skip")}</a>
-  <${Head} places=${places} home=${home} />
+  <${Head} places=${places} home=${home} aside=${aside} />
   <main id="main" tabindex="-1">${body()}</main>
   <${Asides} />`);
 
-// Draws a page. `places`: [{at, title, icon}], what its navigation shows; `body` draws what is at `route`.
-export function show({ places, home, body, title }) {
+// Draws a page. `places`: [{at, title, icon, covers}], what its navigation shows, and of which addresses it is the place; `body` draws what is at `route`; `aside` what
+// is shown at the end of the head in place of the account's credits.
+export function show({ places, home, body, title, aside = null }) {
   document.title = `${t(title)} · comfygate`;
   const place = document.getElementById("page");
   place.textContent = "";
-  render(html`<${Page} places=${places} home=${home} body=${body} />`, place);
+  render(html`<${Page} places=${places} home=${home} body=${body} aside=${aside} />`, place);
 }
 
 // What is shown in place of a page that could not begin.

@@ -1,20 +1,20 @@
-// The one stream of all that happens to the account. Tabs of one browser share it where they can: the one with the
-// lock has the stream and passes it on; a browser allows few connections to one host.
+// The one stream of a page. Tabs of one browser share it where they can: the one with the lock has the stream and
+// passes it on; a browser allows few connections to one host.
 import { get, signIn } from "./api.js";
 import { signal } from "./html.js";
 
-const NAMES = ["account", "job", "moved", "progress", "preview", "gone", "all"];
 const AGAIN_MS = [500, 1000, 2000, 4000, 8000, 15000];
-const CHANNEL = "comfygate.live";
 
 // "on", "off" (broken, being tried again), or "begin".
 export const line = signal("begin");
+let stream = null;
 let take = () => {};
 let shared = null;
 let mine = false;
+let current = null;
 
 function deliver(name, data) {
-  if (name === "all") line.value = "on";
+  if (name === stream.whole) line.value = "on";
   take(name, data);
 }
 
@@ -24,44 +24,47 @@ function pass(name, data) {
 }
 
 function listen(tries = 0) {
-  const stream = new EventSource("gate/v1/events");
+  const source = new EventSource(stream.address);
   let heard = false;
-  for (const name of NAMES) {
-    stream.addEventListener(name, (event) => {
+  for (const name of stream.names) {
+    source.addEventListener(name, (event) => {
       heard = true;
       pass(name, JSON.parse(event.data));
     });
   }
-  stream.onerror = async () => {
-    stream.close();
+  source.onerror = () => {
+    source.close();
     line.value = "off";
     shared?.postMessage({ name: "off" });
     const wait = AGAIN_MS[Math.min(heard ? 0 : tries, AGAIN_MS.length - 1)];
     setTimeout(async () => {
       try {
-        await get("gate/v1/account");
+        await get(stream.check);
       } catch (error) {
         if (error.status === 401) await signIn();
+        stream.refused?.(error);
       }
       listen(heard ? 1 : tries + 1);
     }, wait * (0.75 + Math.random() / 2));
   };
-  current = stream;
+  current = source;
 }
-let current = null;
 
-// Hears everything from now on: `take(name, data)`. How all stands comes first, then `all`.
-export function follow(taker) {
+// Hears everything from now on: `take(name, data)`. `how`: the stream's `address`, the `names` of its events, the one
+// after which all is known (`whole`), what to `check` before it is tried again, and who hears if that is `refused`.
+export function follow(how, taker) {
+  stream = how;
   take = taker;
+  const channel = `comfygate.${how.address}`;
   if (!navigator.locks || !globalThis.BroadcastChannel) {
     listen();
     return;
   }
-  shared = new BroadcastChannel(CHANNEL);
+  shared = new BroadcastChannel(channel);
   shared.onmessage = ({ data }) => {
     if (data.name === "hello") {
       // Somebody came: how all stands is told anew, to everybody.
-      if (mine && current) {
+      if (mine && current && line.value !== "off") {
         current.close();
         listen();
       }
@@ -69,7 +72,7 @@ export function follow(taker) {
     else deliver(data.name, data.data);
   };
   let waiting = true;
-  navigator.locks.request(CHANNEL, () => new Promise(() => {
+  navigator.locks.request(channel, () => new Promise(() => {
     waiting = false;
     mine = true;
     listen();
