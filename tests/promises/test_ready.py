@@ -114,7 +114,7 @@ async def test_the_next_prompt_is_sent_before_it_is_asked_how_the_last_one_ended
     for job in (first, second):
         assert (await ann.end(job))["status"] == "succeeded"
     asked = [(one.method, one.path) for one in simulator.requests[before:]]
-    # A server that is silent for a while is asked too; how it ended was told just before the result was fetched.
+    # One that is silent for a while is asked too; how it ended was told just before the result was fetched.
     told = [one for one in asked[: asked.index(("GET", "/view"))] if one[1] != "/queue"]
     assert ("POST", "/prompt") in told
     assert told[-1] == ("GET", f"/history/{prompt}")

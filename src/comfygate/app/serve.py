@@ -122,7 +122,7 @@ def _api(
         admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
     )
     add_webhook(api, settings, service.ctx)
-    api.include_router(pages.router)
+    api.router.routes.extend(pages.router.routes)
     watched.put_on(api)
     return listening(api, sock, lambda: end_streams(api))
 
