@@ -13,7 +13,7 @@ import av
 from PIL import Image
 
 from benchmarks.engines import Engine
-from comfygate.assets.screening import PictureWorker
+from comfygate.assets.screening import PictureWorkers
 from comfygate.cli.picture import draw_photo
 
 ROUNDS = 20
@@ -26,7 +26,7 @@ async def measure_screening(engine: Engine) -> list[tuple[str, str, str, str]]:
     """Rows for the first engine only: no database is in it."""
     if not engine.name.lower().startswith("sqlite"):
         return []
-    worker = PictureWorker()
+    worker = PictureWorkers()
     try:
         with TemporaryDirectory() as folder:
             return await _measured(worker, Path(folder))
@@ -34,7 +34,7 @@ async def measure_screening(engine: Engine) -> list[tuple[str, str, str, str]]:
         worker.close()
 
 
-async def _measured(worker: PictureWorker, folder: Path) -> list[tuple[str, str, str, str]]:
+async def _measured(worker: PictureWorkers, folder: Path) -> list[tuple[str, str, str, str]]:
     began = time.monotonic()
     await worker.ready()
     rows = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from comfygate.assets.screening import shared_worker
+from comfygate.assets.screening import shared_workers
 from comfygate.store.schema import migrate
 from tests import ramdisk
 from tests.bare import Bare
@@ -79,7 +79,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def _one_picture_worker() -> Iterator[None]:
     """The worker that the first picture starts stays for the gateways of the next tests: each of them would
     else load the model anew."""
-    with shared_worker():
+    with shared_workers():
         yield
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from comfygate.assets.screening import PictureWorker
+from comfygate.assets.screening import PictureWorkers
 from comfygate.domain.errors import Conflict, NotFound
 from comfygate.gate import operate, screen
 from comfygate.simulator import Simulator
@@ -245,7 +245,7 @@ async def test_the_real_worker_without_its_weights_refuses_jobs_and_still_takes_
     gateway: Gateway, tmp_path: Any
 ) -> None:
     assert gateway.ctx.eyes is not None
-    broken = PictureWorker(str(tmp_path / "gone.onnx"))
+    broken = PictureWorkers(str(tmp_path / "gone.onnx"))
     gateway.ctx.eyes.classifier = gateway.ctx.eyes.pictures = broken
     try:
         async with gateway.client(await gateway.add_account("eve")) as eve:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from comfygate.assets.screening import WORKER, PictureWorker, shared_worker
+from comfygate.assets.screening import WORKER, PictureWorkers, shared_workers
 from comfygate.assets.seen import Kept, Seen
 from comfygate.domain.errors import (
     BlobNotFound,
@@ -29,15 +29,15 @@ FRAMES = 100
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[PictureWorker]:
-    with shared_worker() as worker:
+def shared() -> Iterator[PictureWorkers]:
+    with shared_workers() as worker:
         yield worker
 
 
 @pytest.fixture
-def own() -> Iterator[PictureWorker]:
+def own() -> Iterator[PictureWorkers]:
     """A worker that a test may mistreat."""
-    worker = PictureWorker()
+    worker = PictureWorkers()
     yield worker
     worker.close()
 
@@ -53,13 +53,13 @@ def stored(folder: Path, data: bytes, name: str = "file") -> Path:
     return path
 
 
-async def look(worker: PictureWorker, path: Path, content_type: str) -> Seen:
+async def look(worker: PictureWorkers, path: Path, content_type: str) -> Seen:
     return await worker.look(path, content_type, pixels_max=PIXELS, frames_max=FRAMES)
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF"])
 async def test_pictures_of_every_format_decode_and_score_as_harmless(
-    shared: PictureWorker, picture: Image.Image, tmp_path: Path, form: str
+    shared: PictureWorkers, picture: Image.Image, tmp_path: Path, form: str
 ) -> None:
     path = stored(tmp_path, encoded(picture, form))
     assert await look(shared, path, f"image/{form.lower()}") == Seen(320, 240, 1)
@@ -67,7 +67,7 @@ async def test_pictures_of_every_format_decode_and_score_as_harmless(
 
 
 async def test_bytes_and_files_score_alike(
-    shared: PictureWorker, picture: Image.Image, tmp_path: Path
+    shared: PictureWorkers, picture: Image.Image, tmp_path: Path
 ) -> None:
     data = encoded(picture, "PNG")
     by_bytes = await shared.score(data, "image/png", frames_max=4)
@@ -75,7 +75,7 @@ async def test_bytes_and_files_score_alike(
 
 
 async def test_a_clip_decodes_and_scores_by_sampled_frames(
-    shared: PictureWorker, picture: Image.Image, tmp_path: Path
+    shared: PictureWorkers, picture: Image.Image, tmp_path: Path
 ) -> None:
     path = clip(picture, tmp_path / "clip.mp4")
     assert await look(shared, path, "video/mp4") == Seen(160, 120, 60)
@@ -84,7 +84,7 @@ async def test_a_clip_decodes_and_scores_by_sampled_frames(
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "L", "1", "P", "CMYK", "I;16", "F"])
 async def test_every_kind_of_pixel_can_be_scored(
-    shared: PictureWorker, picture: Image.Image, tmp_path: Path, mode: str
+    shared: PictureWorkers, picture: Image.Image, tmp_path: Path, mode: str
 ) -> None:
     given = Image.new("I;16", (64, 64), 40_000) if mode == "I;16" else picture.convert(mode)
     if mode in {"RGBA", "LA"}:
@@ -95,7 +95,7 @@ async def test_every_kind_of_pixel_can_be_scored(
 
 
 async def test_animations_are_counted_and_limited(
-    shared: PictureWorker, picture: Image.Image, tmp_path: Path
+    shared: PictureWorkers, picture: Image.Image, tmp_path: Path
 ) -> None:
     frames = [picture.crop((n, 0, n + 32, 32)) for n in range(FRAMES + 1)]
     for form, content_type in (("GIF", "image/gif"), ("WEBP", "image/webp"), ("PNG", "image/png")):
@@ -109,7 +109,7 @@ async def test_animations_are_counted_and_limited(
 
 
 async def test_a_clip_s_frames_and_pixels_are_limited(
-    shared: PictureWorker, picture: Image.Image, tmp_path: Path
+    shared: PictureWorkers, picture: Image.Image, tmp_path: Path
 ) -> None:
     path = clip(picture, tmp_path / "clip.mp4")
     with pytest.raises(PayloadTooLarge):
@@ -120,7 +120,7 @@ async def test_a_clip_s_frames_and_pixels_are_limited(
     assert most == Seen(160, 120, 60)
 
 
-async def test_bombs_are_refused_by_what_they_say_they_are(shared: PictureWorker, tmp_path: Path) -> None:
+async def test_bombs_are_refused_by_what_they_say_they_are(shared: PictureWorkers, tmp_path: Path) -> None:
     limit = await look(shared, stored(tmp_path, encoded(Image.new("1", (1000, 1000)), "PNG")), "image/png")
     assert limit == Seen(1000, 1000, 1)
     for data, content_type in (
@@ -137,7 +137,7 @@ async def test_bombs_are_refused_by_what_they_say_they_are(shared: PictureWorker
         await look(shared, stored(tmp_path, huge_png(2**31 - 1, 2**31 - 1)), "image/png")
 
 
-async def test_a_small_first_page_hides_no_large_second(shared: PictureWorker, tmp_path: Path) -> None:
+async def test_a_small_first_page_hides_no_large_second(shared: PictureWorkers, tmp_path: Path) -> None:
     pages = encoded(
         Image.new("1", (8, 8)), "TIFF", save_all=True, append_images=[Image.new("1", (5000, 5000))]
     )
@@ -146,7 +146,7 @@ async def test_a_small_first_page_hides_no_large_second(shared: PictureWorker, t
 
 
 async def test_what_is_no_picture_is_refused_without_its_path(
-    shared: PictureWorker, picture: Image.Image, tmp_path: Path
+    shared: PictureWorkers, picture: Image.Image, tmp_path: Path
 ) -> None:
     whole = encoded(picture, "PNG")
     secret = stored(tmp_path, b"secret words", "secret.txt")
@@ -171,7 +171,7 @@ async def test_what_is_no_picture_is_refused_without_its_path(
                 await shared.score(path, content_type, frames_max=4)
 
 
-async def test_bytes_that_are_gone_are_gone(shared: PictureWorker, tmp_path: Path) -> None:
+async def test_bytes_that_are_gone_are_gone(shared: PictureWorkers, tmp_path: Path) -> None:
     for asked in (
         look(shared, tmp_path / "gone", "image/png"),
         shared.plan(tmp_path / "gone", "image/png", output=False),
@@ -181,24 +181,23 @@ async def test_bytes_that_are_gone_are_gone(shared: PictureWorker, tmp_path: Pat
             await asked
 
 
-async def test_a_worker_that_dies_is_started_anew(own: PictureWorker, tmp_path: Path) -> None:
+async def test_a_worker_that_dies_is_started_anew(own: PictureWorkers, tmp_path: Path) -> None:
     path = stored(tmp_path, encoded(landscape(tmp_path), "PNG"))
     before = await own.score(path, "image/png", frames_max=4)
-    first = own.process_id
-    assert first is not None
+    (first,) = own.process_ids
     os.kill(first, signal.SIGKILL)
     assert await own.score(path, "image/png", frames_max=4) == before
-    assert own.process_id != first
+    assert own.process_ids != [first]
 
 
 async def test_what_takes_too_long_is_given_up_and_the_next_one_is_served(
-    own: PictureWorker, tmp_path: Path
+    own: PictureWorkers, tmp_path: Path
 ) -> None:
     path = stored(tmp_path, encoded(landscape(tmp_path), "PNG"))
     await own.ready()
     # A frozen worker is a decoder that does not come to an end.
-    assert own.process_id is not None
-    os.kill(own.process_id, signal.SIGSTOP)
+    (frozen,) = own.process_ids
+    os.kill(frozen, signal.SIGSTOP)
     own.look_seconds = 0.2
     with pytest.raises(UnreadablePicture, match=r"takes more than 0.2 s"):
         await look(own, path, "image/png")
@@ -206,7 +205,30 @@ async def test_what_takes_too_long_is_given_up_and_the_next_one_is_served(
     assert await look(own, path, "image/png") == Seen(320, 240, 1)
 
 
-async def test_the_event_loop_goes_on_meanwhile(own: PictureWorker, tmp_path: Path) -> None:
+async def test_a_long_look_holds_up_no_other(own: PictureWorkers, tmp_path: Path) -> None:
+    path = stored(tmp_path, encoded(landscape(tmp_path), "PNG"))
+    await own.ready()
+    (first,) = own.process_ids
+    os.kill(first, signal.SIGSTOP)
+    long = asyncio.create_task(own.score(path, "image/png", frames_max=4))
+    quick = asyncio.create_task(look(own, path, "image/png"))
+    assert await quick == Seen(320, 240, 1)
+    assert not long.done()
+    assert len(own.process_ids) == 2
+    os.kill(first, signal.SIGCONT)
+    assert 0 <= await long < 0.2
+
+
+async def test_no_more_are_started_than_are_needed_or_allowed(own: PictureWorkers, tmp_path: Path) -> None:
+    path = stored(tmp_path, encoded(landscape(tmp_path), "PNG"))
+    for _ in range(3):
+        await look(own, path, "image/png")
+    assert len(own.process_ids) == 1
+    await asyncio.gather(*(look(own, path, "image/png") for _ in range(8)))
+    assert len(own.process_ids) <= 2
+
+
+async def test_the_event_loop_goes_on_meanwhile(own: PictureWorkers, tmp_path: Path) -> None:
     path = stored(tmp_path, encoded(landscape(tmp_path), "PNG"))
     turns = 0
     scoring = asyncio.create_task(own.score(path, "image/png", frames_max=4))
@@ -221,7 +243,7 @@ async def test_a_model_that_cannot_be_loaded_says_why_and_pictures_still_decode(
     weights = stored(tmp_path, b"not the weights", "broken.onnx")
     path = stored(tmp_path, encoded(landscape(tmp_path), "PNG"))
     for given, reason in ((weights, "ChecksumMismatchError"), (tmp_path / "gone", "ModelNotFoundError")):
-        worker = PictureWorker(str(given))
+        worker = PictureWorkers(str(given))
         try:
             for _ in range(2):
                 with pytest.raises(ScreeningUnavailable, match=reason) as refused:
@@ -235,7 +257,7 @@ async def test_a_model_that_cannot_be_loaded_says_why_and_pictures_still_decode(
             worker.close()
 
 
-async def test_a_plan_comes_through_the_pipe_as_it_was_made(own: PictureWorker, tmp_path: Path) -> None:
+async def test_a_plan_comes_through_the_pipe_as_it_was_made(own: PictureWorkers, tmp_path: Path) -> None:
     plain = encoded(landscape(tmp_path), "PNG")
     path = stored(tmp_path, plain)
     assert await own.plan(path, "image/png", output=False) is None
@@ -263,5 +285,5 @@ def test_the_worker_ends_with_its_input_and_minds_no_terminal() -> None:
 
 
 def test_all_share_one_worker_while_there_is_a_user() -> None:
-    with shared_worker() as one, shared_worker() as other:
+    with shared_workers() as one, shared_workers() as other:
         assert one is other

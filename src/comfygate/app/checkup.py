@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from comfygate.app.wiring import connector, http_session
-from comfygate.assets.screening import PictureWorker
+from comfygate.assets.screening import PictureWorkers
 from comfygate.cli.findings import Finding
 from comfygate.comfy.cancel import KEEPS_PROMPT_ID_SINCE
 from comfygate.comfy.errors import ComfyError, ServerRefused
@@ -98,7 +98,7 @@ def _check_postgresql(settings: Settings, url: str) -> list[Finding]:
 
 async def check_screening(settings: Settings) -> Sequence[Finding]:
     """Whether pictures can be scored here, in a process of its own as the service has one."""
-    worker = PictureWorker()
+    worker = PictureWorkers()
     try:
         await worker.ready()
     except ScreeningUnavailable as error:

