@@ -158,6 +158,22 @@ async def test_a_busy_server_is_woken_only_where_it_has_its_lane_alone(house: Ho
     assert house.woken == []
 
 
+async def test_a_knock_wakes_who_has_its_lane_alone_and_is_free(house: House) -> None:
+    house.server("busy", "audio", free=False)
+    house.server("free", "video")
+    crowd(house, 2, "image")
+    for lane in ("audio", "image", "unknown"):
+        house.rota.knock(lane)
+    assert house.woken == []
+    house.rota.knock("video")
+    assert house.woken == ["free"]
+    # It found nothing: the job is written down only now.
+    assert await house.settle() == 1
+    house.submit("video")
+    assert await house.settle() == 1
+    assert house.started == ["free"]
+
+
 async def test_who_polls_asks_for_all(house: House) -> None:
     names = crowd(house, 100, "image")
     worth = [await house.seats[name].worth_a_look(1.0, 1.0) for name in names]

@@ -41,14 +41,15 @@ class Gate:
 
 
 async def together(store: Store, *intents: Any) -> list[Any]:
-    """Run intents behind a closed gate: on SQLite they are then one batch. Give what each came to."""
+    """Run intents behind a closed gate: on SQLite they are then one commit. Give what each came to."""
     gate = Gate()
     first = asyncio.create_task(store.run(gate.hold))
     await asyncio.to_thread(gate.reached.wait, WAIT_SECONDS_MAX)
     rest = [asyncio.create_task(store.run(*intent)) for intent in intents]
     await asyncio.gather(*(asyncio.to_thread(lambda: None) for _ in rest))  # every task has begun
     gate.opened.set()
-    await first
+    # On SQLite it shares their fate.
+    await asyncio.gather(first, return_exceptions=True)
     return list(await asyncio.gather(*rest, return_exceptions=True))
 
 
@@ -91,6 +92,23 @@ async def test_many_more_than_one_batch_all_arrive(world: World, store: Store) -
     expected = [fresh("many") for _ in range(150)]
     assert await together(store, *((add, name) for name in expected)) == expected
     assert sorted(names(world)) == sorted(expected)
+
+
+async def test_what_comes_while_others_write_waits_for_no_commit_of_its_own(sqlite_url: str) -> None:
+    world, store = World(sqlite_url), open_store(sqlite_url)
+    commits: list[str] = []
+
+    def counted(conn: Connection) -> None:
+        driver = conn.connection.dbapi_connection
+        assert driver is not None
+        driver.set_trace_callback(lambda said: commits.append(said) if said == "COMMIT" else None)
+
+    await store.run(counted)
+    commits.clear()
+    results = await together(store, (add, "a"), (add_then_fail, "b"), (add, "c"))
+    assert [str(result) for result in results] == ["a", "no to b", "c"]
+    assert (names(world), len(commits)) == (["a", "c"], 1)
+    await store.close()
 
 
 async def test_a_failed_commit_reaches_its_callers_and_the_next_one_works(world: World, store: Store) -> None:

@@ -60,6 +60,14 @@ class Rota:
         line.stale.clear()
         _wake(line, 1)
 
+    def knock(self, topic: str) -> None:
+        """Work is being written down. Where one server has the lane and is free, it may look at once."""
+        line = self._lines.get(topic)
+        if line is not None and len(line.seats) == 1:
+            for seat in line.seats:
+                if seat in line.stale or seat in line.fresh:
+                    seat.wake()
+
 
 def _wake(line: _Line, most: int) -> None:
     for seat in list(_first(line, most)):

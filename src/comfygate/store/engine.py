@@ -208,26 +208,25 @@ class SqliteStore:
     def _write_loop(self) -> None:
         with self._engine.connect() as connection, connection.begin():
             while batch := self._intents.take(BATCH_MAX):
-                _commit_together(connection, batch)
+                _commit_together(connection, batch, self._intents.take_more)
 
 
-def _commit_together(connection: Connection, batch: list[Intent[_Call]]) -> None:
-    """One commit for the batch; each intent's caller hears only after it."""
+def _commit_together(
+    connection: Connection,
+    batch: list[Intent[_Call]],
+    take_more: Callable[[int], list[Intent[_Call]]] = lambda _: [],
+) -> None:
+    """One commit for the batch and for what came while it was done; each intent's caller hears only after it.
+
+    A claim that follows a submission waits for no commit of its own.
+    """
     answers: list[tuple[Any, BaseException | None]] = []
     try:
         say(connection, "BEGIN IMMEDIATE")
-        for intent in batch:
-            say(connection, "SAVEPOINT intent")
-            try:
-                answers.append((intent.work(connection), None))
-            except Exception as error:
-                answers.append((None, error))
-                if not _in_transaction(connection):
-                    # SQLite itself rolled back (a full disk, say): what came before is gone, and what comes
-                    # after would be committed piece by piece.
-                    raise StoreTrouble(f"SQLite ended the transaction: {_first(error)}") from error
-                say(connection, "ROLLBACK TO intent")
-            say(connection, "RELEASE intent")
+        _do(connection, batch, answers)
+        more = take_more(BATCH_MAX - len(batch))
+        batch += more
+        _do(connection, more, answers)
         say(connection, "COMMIT")
     except Exception as error:  # noqa: BLE001 - every caller gets it
         # The commit itself failed: nobody's intent is durable.
@@ -237,6 +236,24 @@ def _commit_together(connection: Connection, batch: list[Intent[_Call]]) -> None
         _driver(connection).rollback()
     for intent, (result, failure) in zip(batch, answers, strict=True):
         intent.answer(result, failure)
+
+
+def _do(
+    connection: Connection, batch: list[Intent[_Call]], answers: list[tuple[Any, BaseException | None]]
+) -> None:
+    """Do intents in the transaction that is begun, each whole or not at all."""
+    for intent in batch:
+        say(connection, "SAVEPOINT intent")
+        try:
+            answers.append((intent.work(connection), None))
+        except Exception as error:
+            answers.append((None, error))
+            if not _in_transaction(connection):
+                # SQLite itself rolled back (a full disk, say): what came before is gone, and what comes
+                # after would be committed piece by piece.
+                raise StoreTrouble(f"SQLite ended the transaction: {_first(error)}") from error
+            say(connection, "ROLLBACK TO intent")
+        say(connection, "RELEASE intent")
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:

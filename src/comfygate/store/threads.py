@@ -109,6 +109,21 @@ class Intents(Generic[T]):
         self._waiting.put(None)
         return found
 
+    def take_more(self, most: int) -> list[Intent[T]]:
+        """Take up to `most` of what is there, without waiting."""
+        found: list[Intent[T]] = []
+        while len(found) < most:
+            try:
+                waiting = self._waiting.get(block=False)
+            except queue.Empty:
+                break
+            if waiting is None:
+                self._waiting.put(None)
+                break
+            if not waiting.given_up:
+                found.append(waiting)
+        return found
+
 
 class Crew(Generic[T]):
     """Threads that do one piece of work each at a time."""
