@@ -63,10 +63,9 @@ async def page(
 
 
 def _page(conn: Connection, ctx: Context, account_id: str, wanted: Wanted, limit: int) -> CardPage:
-    rows = gallery.page(conn, account_id, wanted, limit + 1, ctx.now_ms())
-    shown = rows[:limit]
-    more = str(shown[-1].ticket) if len(rows) > limit else None
-    return CardPage(tuple(cards_of(conn, ctx, account_id, shown).values()), more)
+    rows, following = gallery.page(conn, account_id, wanted, limit, ctx.now_ms())
+    cards = tuple(cards_of(conn, ctx, account_id, rows).values())
+    return CardPage(cards, None if following is None else str(following))
 
 
 def cards_of(conn: Connection, ctx: Context, account_id: str, rows: Collection[JobRow]) -> dict[str, Card]:
