@@ -14,6 +14,7 @@ from benchmarks import (
     followers,
     operations,
     outputs,
+    pages,
     real,
     start,
     submit,
@@ -109,6 +110,28 @@ async def test_followers(engine: Engine) -> None:
     size = followers.Size(clients=(2, 6), jobs=2, servers=1, job_seconds=0.01)
     found = await followers.measure_followers(engine, size)
     assert [one.value for one in found if one.name.endswith("missed")] == [0, 0]
+
+
+async def test_pages(engine: Engine) -> None:
+    size = pages.Size(
+        accounts=3,
+        operators=2,
+        slow_each=3,
+        servers=2,
+        job_seconds=0.05,
+        steps=1,
+        rate=20.0,
+        turns=1,
+        seconds=0.3,
+    )
+    found = await pages.measure_pages(engine, size)
+    assert len(found) == 32
+    missed = [one.value for one in found if "missed" in one.name]
+    assert missed == [0] * 4
+    (wait,) = [
+        one for one in found if one.name == "2 of 5 pages never read: submit to start on a server, median"
+    ]
+    assert wait.ratio
 
 
 async def test_outputs(engine: Engine) -> None:
