@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from benchmarks import crowd
 from benchmarks.engines import Engine
-from benchmarks.figures import Figure, median_seconds, plain
+from benchmarks.figures import Figure, median_seconds
 from benchmarks.page_house import CATALOGUE, PageHouse, page_house
 from benchmarks.page_reads import GROWS, PAGES
 from comfygate.gate import counting
@@ -37,7 +37,7 @@ class Size:
     few: int = 10_000
     many: int = 100_000
     accounts: int = ACCOUNTS
-    times: int = 9
+    times: int = 7
     ends: int = 200
 
 
@@ -52,10 +52,11 @@ async def measure_operations(engine: Engine, size: Size | None = None) -> list[F
         for name in [*PAGES, *GROWS]:
             times = size.times if name in PAGES else min(BUTTON_TIMES, size.times)
             rounds = [(await _seconds(many, name), await _seconds(few, name)) for _ in range(times)]
-            ours, control = (statistics.median(side) * 1000 for side in zip(*rounds, strict=True))
+            ours, control = (tuple(side) for side in zip(*rounds, strict=True))
             figures[name] = Figure(
-                f"{name}, {size.many:,} finished jobs", engine.name, ours, "ms", ours / control,
-                f"it over {size.few:,} ({plain(control)} ms)", None, "lower",
+                f"{name}, {size.many:,} finished jobs", engine.name, statistics.median(ours) * 1000, "ms",
+                # Neighbours on the machine only ever add: the least of each is nearest to the truth.
+                min(ours) / min(control), f"it over {size.few:,}, by the least of each", None, "lower",
             )  # fmt: skip
         counted = await _counted(engine, many.ctx, size)
     return [*figures.values(), *_worst({name: figures[name] for name in PAGES}, engine), *counted]

@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 QUESTIONS_MAX = 256
 """Most questions that one read answers."""
+REST_SECONDS_MAX = 0.25
+"""Nobody waits longer than that, and a read, because of a rest."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -58,7 +60,7 @@ class Gathered(Generic[K, V]):
                 else:
                     _answer(asked, found, None)
                 if self._rest:
-                    await asyncio.sleep(self._rest * (loop.time() - began))
+                    await asyncio.sleep(min(self._rest * (loop.time() - began), REST_SECONDS_MAX))
         finally:
             self._reading = None
             # Only where this task itself was ended.

@@ -26,8 +26,7 @@ PREVIEW_BYTES_MAX = 512 * 1024
 STIRS_MAX = 1000
 """Jobs of an account that may wait to be looked at; others are seen at the next look at all of them."""
 ACCOUNT_LOOKS_REST = 3.0
-"""Looks at accounts rest so many times as long as they took: a quarter of one processor at most, and one that
-takes 15 ms is followed by the next after 60."""
+"""Looks at accounts rest so many times as long as they took: after one of 15 ms the next is in 45."""
 STATUSES_WAITING_MAX = 256
 """Unread status events of one watcher, after which the oldest are dropped."""
 
