@@ -153,14 +153,14 @@ def waiting_id(number: int) -> str:
 _GRAINS: Final = (("minute", MINUTE_MS, 180), ("hour", HOUR_MS, 8 * 24), ("day", DAY_MS, 60))
 """And how many of each, up to now: what plots show, and more."""
 _BUCKETS: Final = (
-    ("wait", ("image", "video"), ("regular", "vip"), 8),
-    ("ended", ("image", "video"), ("succeeded", "failed", "canceled"), 1),
-    ("blame", ("image", "video"), ("server_lost", "workflow", "succeeded"), 1),
-    ("busy", tuple(f"gpu{number}" for number in range(SERVERS)), ("",), 1),
-    ("credits", ("in", "out", "back"), ("grant",), 1),
-    ("eta", ("image", "video"), ("met", "late"), 6),
+    ("wait", ("image", "video"), ("regular", "vip"), range(40, 48)),
+    ("ended", ("image", "video"), ("succeeded", "failed", "canceled"), (0,)),
+    ("blame", ("image", "video"), ("server_lost", "workflow", "succeeded"), (0,)),
+    ("busy", tuple(f"gpu{number}" for number in range(SERVERS)), ("",), (0,)),
+    ("credits", ("in", "out", "back"), ("grant",), (0,)),
+    ("eta", ("image", "video"), ("met", "late"), range(-3, 3)),
 )
-"""Measure, series, parts, and bins of each."""
+"""Measure, series, parts, and the bins of each."""
 
 
 def _write_aggregates(conn: Connection, now_ms: int) -> None:
@@ -178,7 +178,7 @@ def _write_aggregates(conn: Connection, now_ms: int) -> None:
             for measure, all_series, parts, bins in _BUCKETS
             for series in all_series
             for part in parts
-            for bin_ in range(bins)
+            for bin_ in bins
         ]
         _write(conn, rows, given)
 
