@@ -26,12 +26,14 @@ from benchmarks.followers import measure_followers
 from benchmarks.goals import HEADINGS, NOT_MEASURED, goals
 from benchmarks.operations import measure_operations
 from benchmarks.outputs import measure_outputs
+from benchmarks.pages import measure_pages
 from benchmarks.real import measure_real
 from benchmarks.screening import measure_screening
 from benchmarks.start import measure_start
 from benchmarks.submit import measure_submit
 from benchmarks.utilisation import measure_utilisation
 from benchmarks.warm import measure_warm
+from comfygate.app import logs
 
 MEASURES: dict[str, Measure] = {
     "utilisation": measure_utilisation,
@@ -40,6 +42,7 @@ MEASURES: dict[str, Measure] = {
     "backlog": measure_backlog,
     "fleet": measure_fleet,
     "followers": measure_followers,
+    "pages": measure_pages,
     "operations": measure_operations,
     "outputs": measure_outputs,
     "start": measure_start,
@@ -67,6 +70,8 @@ async def main(names: list[str]) -> int:
     if unknown:
         console.print(f"no measurement is called {', '.join(unknown)}; there are {', '.join(MEASURES)}")
         return 2
+    # What runs in this process says no more than the gateways.
+    logs.configure("error", "console")
     kept = results.Run.now()
     with TemporaryDirectory() as folder, engines(Path(folder)) as found:
         for name in names or list(MEASURES):

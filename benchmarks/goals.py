@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.figures import Figure, plain
+from benchmarks.operations import GREW_MOST, SLOWEST
 from benchmarks.results import Run
 
 Said = tuple[str, str, str, str, str]
@@ -90,6 +91,20 @@ GOALS = [
     Goal("submit at 128 clients: p99 over median", "submit", f"{_SUBMIT}p99", 10, over=f"{_SUBMIT}median"),
     *_backlog(),
     Goal("1,000 servers", "fleet", "1,000 servers: rate", 200, "jobs/s", higher=True, engines=_ONE),
+    *(
+        Goal(
+            f"200 pages, a fifth never reading: ends missed by {whose} pages", "pages",
+            f"40 of 200 pages never read: ends missed by {whose} pages", 0, "ends", engines=_ONE,
+        )
+        for whose in ("accounts'", "operators'")
+    ),
+    Goal(
+        "a fifth of 200 pages never reading: median wait of jobs over all reading", "pages",
+        "40 of 200 pages never read: submit to start on a server, median", 1.5, ratio=True, engines=_ONE,
+    ),
+    Goal("200 pages: memory a page", "pages", "200 pages: memory a page, in use", 150, "kB", engines=_ONE),
+    Goal("the slowest page over 100,000 finished jobs", "operations", SLOWEST, 500, "ms"),
+    Goal("the page that grew most from 10,000 finished jobs", "operations", GREW_MOST, 1.5, ratio=True),
     Goal("5,000 followers: ends missed", "followers", "5,000 streams: ends missed", 0, engines=_ONE),
     Goal(
         "results of 200 MB: memory above before", "outputs", "results of 200 MB: memory above before, peak",

@@ -1,15 +1,17 @@
-"""Many ComfyUI servers on one port: `python -m benchmarks.light_servers COUNT JOB_SECONDS`.
+"""Many ComfyUI servers on one port: `python -m benchmarks.light_servers COUNT JOB_SECONDS [STEPS]`.
 
 They speak as much of the wire as a gateway needs and compute nothing, so that a thousand of them cost less
 than the gateway that is measured. Server N is at URL/sN. A job whose first node says `color` makes a file of
-so many kB. Lines `reset`, `wait N` (finished), `begun N` and `stamps` are answered as the simulator's process
-does; a stamp is (server, kind, prompt_id, nanoseconds).
+so many kB. With STEPS each job tells its progress so often, each time with a preview. Lines `reset`,
+`wait N` (finished), `begun N` and `stamps` are answered as the simulator's process does; a stamp is (server,
+kind, prompt_id, nanoseconds).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import sys
 import time
 import uuid
@@ -24,6 +26,9 @@ from comfygate.app.main import run
 KB = 1000
 CHUNK = bytes(256 * KB)
 SMALL_BYTES = 100
+PREVIEW = bytes(20 * KB)
+"""As large as a JPEG of 512 pixels; what is in it nobody looks at."""
+PREVIEW_WITH_METADATA = 4
 Json = dict[str, Any]
 
 
@@ -76,8 +81,8 @@ class Stamps:
 class Server:
     """One of them."""
 
-    def __init__(self, name: str, job_seconds: float, stamps: Stamps) -> None:
-        self._name, self._job_seconds, self._stamps = name, job_seconds, stamps
+    def __init__(self, name: str, job_seconds: float, stamps: Stamps, steps: int = 0) -> None:
+        self._name, self._job_seconds, self._stamps, self._steps = name, job_seconds, stamps, steps
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._waiting: deque[Json] = deque()
         self._running: Json | None = None
@@ -129,7 +134,7 @@ class Server:
         await self._tell(sid, "execution_start", {"prompt_id": prompt_id, "timestamp": began})
         node = next(iter(graph))
         await self._tell(sid, "executing", {"node": node, "display_node": node, "prompt_id": prompt_id})
-        await asyncio.sleep(self._job_seconds)
+        await self._work_on(sid, prompt_id, node)
         saving = next(key for key, one in graph.items() if one["class_type"] == "SaveImage")
         kb = graph[node]["inputs"].get("color", 0)
         file = {"filename": f"{kb}-{prompt_id}.bin", "subfolder": "", "type": "output"}
@@ -152,6 +157,18 @@ class Server:
         await self._tell(sid, "executed", about)
         await self._tell(sid, "execution_success", {"prompt_id": prompt_id, "timestamp": ended})
         await self._tell(sid, "executing", {"node": None, "prompt_id": prompt_id})
+
+    async def _work_on(self, sid: str, prompt_id: str, node: str) -> None:
+        """Take the job's time, and show how far it is."""
+        for step in range(self._steps):
+            await asyncio.sleep(self._job_seconds / (self._steps + 1))
+            done = {"value": step + 1, "max": self._steps, "node": node, "prompt_id": prompt_id}
+            await self._tell(sid, "progress", done)
+            about = json.dumps({"prompt_id": prompt_id, "node_id": node, "image_type": "image/jpeg"}).encode()
+            wire = self._sockets.get(sid)
+            if wire is not None and not wire.closed:
+                await wire.send_bytes(struct.pack(">II", PREVIEW_WITH_METADATA, len(about)) + about + PREVIEW)
+        await asyncio.sleep(self._job_seconds / (self._steps + 1))
 
     async def _tell_status(self) -> None:
         """To everybody, whenever the queue changes."""
@@ -217,10 +234,10 @@ async def _file(request: web.Request) -> web.StreamResponse:
     return answer
 
 
-async def main(count: int, job_seconds: float) -> None:
+async def main(count: int, job_seconds: float, steps: int = 0) -> None:
     """Until standard input ends."""
     stamps = Stamps()
-    servers = {f"s{number}": Server(f"s{number}", job_seconds, stamps) for number in range(count)}
+    servers = {f"s{number}": Server(f"s{number}", job_seconds, stamps, steps) for number in range(count)}
 
     async def handle(request: web.Request) -> web.StreamResponse:
         server = servers[request.match_info["server"]]
@@ -243,4 +260,4 @@ async def main(count: int, job_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    run(lambda: main(int(sys.argv[1]), float(sys.argv[2])))
+    run(lambda: main(int(sys.argv[1]), float(sys.argv[2]), *map(int, sys.argv[3:])))

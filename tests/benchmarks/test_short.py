@@ -14,6 +14,7 @@ from benchmarks import (
     followers,
     operations,
     outputs,
+    pages,
     real,
     start,
     submit,
@@ -22,6 +23,7 @@ from benchmarks import (
 from benchmarks.engines import Engine
 from benchmarks.figures import Figure, compared
 from benchmarks.goals import NOT_MEASURED, goals
+from benchmarks.page_reads import GROWS, PAGES
 from benchmarks.plots import PLOTS
 from benchmarks.results import Run, compare, read
 from comfygate.app import opened
@@ -90,9 +92,11 @@ async def test_backlog_leaves_the_books_right(engine: Engine) -> None:
 
 
 async def test_operations(engine: Engine) -> None:
-    size = operations.Size(jobs=(20, 200), accounts=40, times=2, ends=20)
+    size = operations.Size(few=20, many=200, accounts=40, times=1, ends=20)
     found = await operations.measure_operations(engine, size)
-    assert [one.ratio is not None for one in found] == [False] * 13 + [True] * 13 + [False] * 2
+    opened = len(PAGES) + len(GROWS)
+    assert [one.ratio is not None for one in found] == [True] * (opened + 2) + [False] * 2
+    assert found[opened].value == max(one.value for one in found[: len(PAGES)])
 
 
 async def test_fleet(engine: Engine) -> None:
@@ -106,6 +110,28 @@ async def test_followers(engine: Engine) -> None:
     size = followers.Size(clients=(2, 6), jobs=2, servers=1, job_seconds=0.01)
     found = await followers.measure_followers(engine, size)
     assert [one.value for one in found if one.name.endswith("missed")] == [0, 0]
+
+
+async def test_pages(engine: Engine) -> None:
+    size = pages.Size(
+        accounts=3,
+        operators=2,
+        slow_each=3,
+        servers=2,
+        job_seconds=0.05,
+        steps=1,
+        rate=20.0,
+        turns=1,
+        seconds=0.3,
+    )
+    found = await pages.measure_pages(engine, size)
+    assert len(found) == 32
+    missed = [one.value for one in found if "missed" in one.name]
+    assert missed == [0] * 4
+    (wait,) = [
+        one for one in found if one.name == "2 of 5 pages never read: submit to start on a server, median"
+    ]
+    assert wait.ratio
 
 
 async def test_outputs(engine: Engine) -> None:

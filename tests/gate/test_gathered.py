@@ -46,6 +46,21 @@ async def test_who_asks_during_a_read_is_answered_by_the_next() -> None:
     assert read.asked == [[1], [1, 2, -1]]
 
 
+@pytest.mark.parametrize(("rest", "reads"), [(0.0, [[1], [2], [3]]), (3.0, [[1], [2, 3]])])
+async def test_while_it_rests_questions_gather(rest: float, reads: list[list[int]]) -> None:
+    gathered, read = Gathered[int, int](rest), Reading()
+    first = asyncio.create_task(gathered.ask(1, read))
+    await turns()
+    second = asyncio.create_task(gathered.ask(2, read))
+    await turns()
+    for _ in range(3):
+        read.let.release()
+    assert await first == 2
+    assert await gathered.ask(3, read) == 6
+    assert await second == 4
+    assert read.asked == reads
+
+
 async def test_a_failed_read_fails_those_it_was_for_and_no_others() -> None:
     gathered, read = Gathered[int, int](), Reading()
     read.error = ValueError("away")

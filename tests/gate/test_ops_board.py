@@ -14,7 +14,7 @@ from comfygate.app import opened
 from comfygate.domain.errors import TooManyStreams
 from comfygate.gate import operate, ops_board
 from comfygate.gate.context import Context
-from comfygate.gate.ops_board import EVENTS_AT_ONCE, Board, Viewer
+from comfygate.gate.ops_board import EVENTS_AT_ONCE, Board, Happened, Viewer
 from comfygate.gate.ops_feed import FEED_MAX, Feed
 from comfygate.gate.ops_now import look
 from comfygate.settings import load_settings
@@ -51,7 +51,7 @@ def test_the_feed_keeps_the_newest_and_says_what_is_missed() -> None:
 
 
 async def test_what_was_not_taken_is_replaced_by_what_is_newer(ctx: Context) -> None:
-    viewer = Viewer(ctx)
+    viewer = Viewer(Happened(ctx))
     for number in range(10_000):
         viewer.put({("lane", "image"): b"lane %d\n" % number, ("lane", "video"): b"other\n"})
     for number in range(FEED_MAX):
@@ -63,6 +63,44 @@ async def test_what_was_not_taken_is_replaced_by_what_is_newer(ctx: Context) -> 
     assert len(body["events"]) == EVENTS_AT_ONCE
     assert body["missed"] == FEED_MAX - EVENTS_AT_ONCE
     assert body["events"][-1]["job_id"] == str(FEED_MAX - 1)
+
+
+async def test_what_happened_is_written_once_for_all_who_know_as_much(ctx: Context) -> None:
+    happened = Happened(ctx)
+    one, other = Viewer(happened), Viewer(happened)
+    ctx.feed.note(1, "job.queued", job_id="a")
+    one.wake()
+    first = await one.take()
+    ctx.feed.note(2, "job.running", job_id="a")
+    for viewer in (one, other):
+        viewer.wake()
+    second, both = await one.take(), await other.take()
+    assert [event["kind"] for event in events_in(first)[0][1]["events"]] == ["job.queued"]
+    assert [event["kind"] for event in events_in(second)[0][1]["events"]] == ["job.running"]
+    assert [event["id"] for event in events_in(both)[0][1]["events"]] == [1, 2]
+    assert happened.after(0) is happened.after(0)
+    assert happened.after(happened.last) == b""
+
+
+async def test_events_are_told_while_a_look_takes_long(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    board, hold = Board(ctx), asyncio.Event()
+    monkeypatch.setattr(ops_board, "EVENTS_SECONDS", 0.01)
+
+    async def slow(ctx: Context) -> Any:
+        await hold.wait()
+        return await look(ctx)
+
+    with board.viewer() as viewer:
+        told = board.told(viewer)
+        await anext(told)
+        monkeypatch.setattr(ops_board, "look", slow)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            for number in range(3):
+                ctx.feed.note(number, "job.queued", job_id=str(number))
+                names = {name for name, _ in events_in(await anext(told))}
+                assert "events" in names
+        hold.set()
+        await told.aclose()  # type: ignore[attr-defined]
 
 
 async def test_viewers_are_told_what_changes_by_one_look(

@@ -96,7 +96,8 @@ async def list_cards(
         str | None, Query(description="`next_cursor` of the page before.", max_length=64)
     ] = None,
 ) -> Response:
-    """Your jobs with what they were ordered as and what they cost, newest first, a page at a time."""
+    """Your jobs with what they were ordered as and what they cost, newest first, a page at a time. A page may
+    be short, or empty, and still have a next one."""
     page = await cards.page(
         face.ctx, account.id, statuses=status or [], workflow=workflow, limit=limit, cursor=cursor
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from comfygate.gate import eta as etas
 from comfygate.gate import views
-from comfygate.gate.cards import ETAS_MAX, Card, cards_of
+from comfygate.gate.cards import ETAS_MAX, Card, cards_of, to_estimate
 from comfygate.gate.context import Context
 from comfygate.gate.eta import Eta
 from comfygate.gate.gathered import Gathered
@@ -22,7 +22,7 @@ from comfygate.gate.live import PreviewEvent, ProgressEvent, StatusEvent, Watch
 from comfygate.store import accounts as accounts_store
 from comfygate.store import gallery
 from comfygate.store.engine import Connection
-from comfygate.store.rows import AccountRow
+from comfygate.store.rows import AccountRow, JobRow
 
 LOOK_SECONDS = 15.0
 """How often all of it is looked at again, whatever was heard."""
@@ -211,16 +211,23 @@ async def _look(ctx: Context, account_id: str, jobs: frozenset[str] | None) -> _
 
 
 def _seen(conn: Connection, ctx: Context, asked: Collection[_Ask]) -> dict[_Ask, _Seen]:
-    found: dict[_Ask, _Seen] = {}
-    for ask in asked:
-        if ask.jobs is None:
-            rows = gallery.open_jobs(conn, ask.account_id, OPEN_MAX)
-        else:
-            keys = [(job_id, ask.account_id) for job_id in sorted(ask.jobs)]
-            rows = [view.job for view in views.read_jobs(conn, ctx, keys).values()]
-        account = accounts_store.get_account(conn, ask.account_id)
-        found[ask] = _Seen(account, cards_of(conn, ctx, ask.account_id, rows))
-    return found
+    rows = {ask: _rows(conn, ctx, ask) for ask in asked}
+    # What estimates are made of takes longer to read than all else, and is the same for everybody.
+    when = etas.etas_of(conn, ctx, [job for of in rows.values() for job in to_estimate(of)])
+    return {
+        ask: _Seen(
+            accounts_store.get_account(conn, ask.account_id),
+            cards_of(conn, ctx, ask.account_id, of, when),
+        )
+        for ask, of in rows.items()
+    }
+
+
+def _rows(conn: Connection, ctx: Context, ask: _Ask) -> list[JobRow]:
+    if ask.jobs is None:
+        return gallery.open_jobs(conn, ask.account_id, OPEN_MAX)
+    keys = [(job_id, ask.account_id) for job_id in sorted(ask.jobs)]
+    return [view.job for view in views.read_jobs(conn, ctx, keys).values()]
 
 
 async def _estimated(ctx: Context, account_id: str, moved: tuple[Moved, ...]) -> tuple[Moved, ...]:

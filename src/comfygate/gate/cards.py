@@ -63,18 +63,29 @@ async def page(
 
 
 def _page(conn: Connection, ctx: Context, account_id: str, wanted: Wanted, limit: int) -> CardPage:
-    rows = gallery.page(conn, account_id, wanted, limit + 1, ctx.now_ms())
-    shown = rows[:limit]
-    more = str(shown[-1].ticket) if len(rows) > limit else None
-    return CardPage(tuple(cards_of(conn, ctx, account_id, shown).values()), more)
+    rows, following = gallery.page(conn, account_id, wanted, limit, ctx.now_ms())
+    cards = tuple(cards_of(conn, ctx, account_id, rows).values())
+    return CardPage(cards, None if following is None else str(following))
 
 
-def cards_of(conn: Connection, ctx: Context, account_id: str, rows: Collection[JobRow]) -> dict[str, Card]:
-    """The cards of jobs of one account, by id, in one snapshot."""
+def to_estimate(rows: Collection[JobRow]) -> list[JobRow]:
+    """Those of one look's jobs that are given an estimate."""
+    return [job for job in rows if not job.completed_at_ms][:ETAS_MAX]
+
+
+def cards_of(
+    conn: Connection,
+    ctx: Context,
+    account_id: str,
+    rows: Collection[JobRow],
+    when: Mapping[str, Eta] | None = None,
+) -> dict[str, Card]:
+    """The cards of jobs of one account, by id, in one snapshot. `when`: their estimates, if known."""
     jobs = list(rows)
     seen = views.views_of(conn, ctx, jobs)
     sent = gallery.sent_along(conn, account_id, [job.id for job in jobs], ctx.now_ms()) if jobs else {}
-    when = etas.etas_of(conn, ctx, [job for job in jobs if not job.completed_at_ms][:ETAS_MAX])
+    if when is None:
+        when = etas.etas_of(conn, ctx, to_estimate(jobs))
     return {
         view.job.id: Card(view, _named(ctx, view.job, sent.get(view.job.id, ())), when.get(view.job.id))
         for view in seen

@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 QUESTIONS_MAX = 256
 """Most questions that one read answers."""
+REST_SECONDS_MAX = 0.25
+"""Nobody waits longer than that, and a read, because of a rest."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -25,9 +27,11 @@ Write = Callable[[Sequence[T]], Awaitable[Sequence[R | None]]]
 
 
 class Gathered(Generic[K, V]):
-    """Questions of one kind. Equal keys ask the same."""
+    """Questions of one kind. Equal keys ask the same. After a read it rests for `rest` times as long as that
+    took, while questions gather: many who ask all the time take no more than their part of a processor."""
 
-    def __init__(self) -> None:
+    def __init__(self, rest: float = 0.0) -> None:
+        self._rest = rest
         self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._reading: asyncio.Task[None] | None = None
 
@@ -43,16 +47,20 @@ class Gathered(Generic[K, V]):
         return await future
 
     async def _read_all(self, read: Read[K, V]) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
                 keys = list(self._waiting)[:QUESTIONS_MAX]
                 asked = {key: self._waiting.pop(key) for key in keys}
+                began = loop.time()
                 try:
                     found = await read(keys)
                 except Exception as error:  # noqa: BLE001 - whoever asked gets it
                     _answer(asked, {}, error)
                 else:
                     _answer(asked, found, None)
+                if self._rest:
+                    await asyncio.sleep(min(self._rest * (loop.time() - began), REST_SECONDS_MAX))
         finally:
             self._reading = None
             # Only where this task itself was ended.

@@ -25,6 +25,8 @@ PREVIEW_BYTES_MAX = 512 * 1024
 """Larger previews are not passed on, in bytes."""
 STIRS_MAX = 1000
 """Jobs of an account that may wait to be looked at; others are seen at the next look at all of them."""
+ACCOUNT_LOOKS_REST = 3.0
+"""Looks at accounts rest so many times as long as they took: after one of 15 ms the next is in 45."""
 STATUSES_WAITING_MAX = 256
 """Unread status events of one watcher, after which the oldest are dropped."""
 
@@ -192,7 +194,7 @@ class Live:
         """Looks at jobs by those who follow them."""
         self.pulse = Pulse()
         """Wakes those who follow a job in which nothing happens."""
-        self.account_looks: Gathered[Any, Any] = Gathered()
+        self.account_looks: Gathered[Any, Any] = Gathered(ACCOUNT_LOOKS_REST)
         """Looks at accounts by those who follow all their jobs."""
         self._stirs: dict[str, set[Stirs]] = {}
         self._progress: dict[str, ProgressEvent] = {}

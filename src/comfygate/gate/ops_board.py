@@ -1,7 +1,8 @@
 """One look a second at everything, for all who have the operator's pages open, and none while nobody has.
 
-What changed since the look before is written out once and handed to every viewer. A viewer that does not keep
-up holds nobody: what it has not taken is replaced by what is newer, and events that it missed are counted.
+What changed since the look before is written out once and handed to every viewer, and so is what happened,
+every second, however long looks take. A viewer that does not keep up holds nobody: what it has not taken is
+replaced by what is newer, and events that it missed are counted.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ LOOK_SECONDS: Final = 1.0
 REST: Final = 10.0
 """A look rests at least so many times as long as it took: a tenth of one processor at most."""
 VIEWERS_MAX: Final = 500
-EVENTS_AT_ONCE: Final = 100
-"""Events that are sent together; of more the oldest are left out, and counted."""
+EVENTS_SECONDS: Final = 1.0
+"""Between two times that viewers are told what happened."""
+EVENTS_AT_ONCE: Final = 200
+"""Events that are sent together, as many as a page keeps; of more the oldest are left out, and counted."""
 
 Json = dict[str, Any]
 Key = tuple[str, str]
@@ -50,14 +53,36 @@ def _framed(name: str, body: bytes) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (name.encode(), body)
 
 
+class Happened:
+    """What happened, written out once for all viewers who know as much."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._feed = ctx.feed
+        self._written: tuple[tuple[int, int], bytes] | None = None
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event."""
+        return self._feed.last
+
+    def after(self, number: int) -> bytes:
+        """The events above a number, and how many of them are left out; empty if there is none."""
+        key = (number, self.last)
+        if self._written is None or self._written[0] != key:
+            events, missed = self._feed.after(number, EVENTS_AT_ONCE)
+            body = {"events": [*map(event_json, events)], "missed": missed}
+            self._written = (key, frame("events", body) if events else b"")
+        return self._written[1]
+
+
 class Viewer:
     """One who looks: what changed and was not taken yet, the newest of each thing."""
 
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
+    def __init__(self, happened: Happened) -> None:
+        self._happened = happened
         self._unread: dict[Key, bytes] = {}
         self._ready = asyncio.Event()
-        self._seen = max(ctx.feed.last - EVENTS_AT_ONCE, 0)
+        self._seen = max(happened.last - EVENTS_AT_ONCE, 0)
 
     def begin(self) -> None:
         """Everything was just seen: what is in the box is older than that."""
@@ -80,10 +105,9 @@ class Viewer:
             self._ready.clear()
             unread, self._unread = self._unread, {}
             parts = list(unread.values())
-            events, missed = self._ctx.feed.after(self._seen, EVENTS_AT_ONCE)
-            if events:
-                self._seen = events[-1][0]
-                parts.append(frame("events", {"events": [*map(event_json, events)], "missed": missed}))
+            if events := self._happened.after(self._seen):
+                self._seen = self._happened.last
+                parts.append(events)
             if parts:
                 return b"".join(parts)
 
@@ -106,11 +130,12 @@ class Board:
         self._ctx = ctx
         self.alerts = Alerts(ctx)
         self._viewers: set[Viewer] = set()
+        self._happened = Happened(ctx)
         self._seen: _Seen | None = None
         self._busy: tuple[int, Json] | None = None
         self._whole: tuple[_Seen, bytes] | None = None
         self._looking: asyncio.Task[_Seen] | None = None
-        self._loop: asyncio.Task[None] | None = None
+        self._loops: tuple[asyncio.Task[None], ...] = ()
 
     @property
     def viewers(self) -> int:
@@ -132,17 +157,21 @@ class Board:
                 f"{VIEWERS_MAX} have the operator's pages open, the most this process serves",
                 details={"limit": "viewers_max", "value": VIEWERS_MAX},
             )
-        one = Viewer(self._ctx)
+        one = Viewer(self._happened)
         self._viewers.add(one)
-        if self._loop is None:
-            self._loop = asyncio.create_task(self._keep_looking(), name="operations board")
+        if not self._loops:
+            self._loops = (
+                asyncio.create_task(self._keep_looking(), name="operations board"),
+                asyncio.create_task(self._keep_telling(), name="operations events"),
+            )
         try:
             yield one
         finally:
             self._viewers.discard(one)
-            if not self._viewers and self._loop is not None:
-                self._loop.cancel()
-                self._loop = None
+            if not self._viewers:
+                for loop in self._loops:
+                    loop.cancel()
+                self._loops = ()
 
     async def told(self, viewer: Viewer) -> AsyncIterator[bytes]:
         """What a viewer is sent: everything once, then whatever changes."""
@@ -185,7 +214,6 @@ class Board:
 
     async def _keep_looking(self) -> None:
         loop = asyncio.get_running_loop()
-        heard = self._ctx.feed.last
         while True:
             began = loop.time()
             try:
@@ -195,11 +223,16 @@ class Board:
             except Exception:
                 # Who looks on goes on looking, whatever one look came to.
                 log.exception("board.look_broke")
-            if self._ctx.feed.last != heard:
-                heard = self._ctx.feed.last
+            await asyncio.sleep(max(LOOK_SECONDS, REST * (loop.time() - began)))
+
+    async def _keep_telling(self) -> None:
+        told = self._happened.last
+        while True:
+            await asyncio.sleep(EVENTS_SECONDS)
+            if self._happened.last != told:
+                told = self._happened.last
                 for viewer in list(self._viewers):
                     viewer.wake()
-            await asyncio.sleep(max(LOOK_SECONDS, REST * (loop.time() - began)))
 
     def _note_states(self, before: Scene, now: Scene) -> None:
         """What became of servers is an event too."""

@@ -120,7 +120,7 @@ async def review_suspicions(ctx: Context, account: str) -> Json:
 
 def _suspicions(conn: Connection, account: str) -> tuple[AccountRow, int, list[Any]]:
     found = accounts_store.get_account(conn, account)
-    counted = screening_store.suspicion_counts(conn).get(found.id, 0)
+    counted = screening_store.suspicions_counting(conn, found.id)
     return found, counted, list(screening_store.suspicions_of(conn, found.id, SUSPICIONS_SHOWN))
 
 

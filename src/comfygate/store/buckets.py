@@ -183,7 +183,8 @@ def cells(conn: Connection, grain: Grain, measure: Measure, from_ms: int, until_
         )
         .order_by(buckets.c.at_ms, buckets.c.series, buckets.c.part, buckets.c.bin)
     )
-    return [Cell(**{name: getattr(row, name) for name in Cell.__slots__}) for row in conn.execute(query)]
+    # Thousands of rows, in the order of the columns: told by name they would take twice the time.
+    return [Cell(*row) for row in conn.execute(query)]
 
 
 def ended_since(conn: Connection, since_ms: int) -> dict[str, dict[str, int]]:

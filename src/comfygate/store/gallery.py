@@ -1,4 +1,8 @@
-"""What an account has in its gallery: pages of its jobs, the files that went into them, forgetting one."""
+"""What an account has in its gallery: pages of its jobs, the files that went into them, forgetting one.
+
+What an index cannot tell apart (states, workflows, what is past its time) is looked for in a window of
+EXAMINED_MAX jobs, so that no page costs more for who has had more of them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,10 @@ from comfygate.store.assets import assets_needed, owned_assets
 from comfygate.store.jobs import job_row
 from comfygate.store.rows import AssetRow, JobInput, JobRow
 from comfygate.store.screening_tables import WAITING, reviews
-from comfygate.store.tables import assets, job_inputs, jobs
+from comfygate.store.tables import IN_FLIGHT, IS_QUEUED, assets, job_inputs, jobs
+
+EXAMINED_MAX = 5000
+"""Jobs of an account that one page looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +34,33 @@ class Wanted:
     before_ticket: int | None = None
 
 
-def page(conn: Connection, account_id: str, wanted: Wanted, limit: int, now_ms: int) -> list[JobRow]:
-    """Up to `limit` of the account's jobs that it may still see, newest first."""
-    query = select(jobs).where(
-        jobs.c.account_id == account_id,
-        jobs.c.completed_at_ms.is_(None) | (jobs.c.expires_at_ms > now_ms),
-    )
+def page(
+    conn: Connection, account_id: str, wanted: Wanted, limit: int, now_ms: int
+) -> tuple[list[JobRow], int | None]:
+    """Up to `limit` of the account's jobs that it may still see, newest first, and the ticket before which
+    the next page begins (None: there is none). A page may be short, or empty, and still have a next one."""
+    mine = [jobs.c.account_id == account_id]
+    if wanted.before_ticket is not None:
+        mine.append(jobs.c.ticket < wanted.before_ticket)
+    newest_first = select(jobs.c.ticket).where(*mine).order_by(jobs.c.ticket.desc())
+    last = conn.execute(newest_first.limit(1).offset(EXAMINED_MAX - 1)).scalar()
+    query = select(jobs).where(*mine, jobs.c.completed_at_ms.is_(None) | (jobs.c.expires_at_ms > now_ms))
+    if last is not None:
+        query = query.where(jobs.c.ticket >= last)
     if wanted.states:
         query = query.where(jobs.c.state.in_([state.value for state in wanted.states]))
     if wanted.workflow is not None:
         query = query.where(jobs.c.workflow_name == wanted.workflow)
-    if wanted.before_ticket is not None:
-        query = query.where(jobs.c.ticket < wanted.before_ticket)
-    return [job_row(row) for row in conn.execute(query.order_by(jobs.c.ticket.desc()).limit(limit))]
+    found = [job_row(row) for row in conn.execute(query.order_by(jobs.c.ticket.desc()).limit(limit + 1))]
+    return found[:limit], found[limit - 1].ticket if len(found) > limit else last
 
 
 def open_jobs(conn: Connection, account_id: str, limit: int) -> list[JobRow]:
     """Up to `limit` jobs of the account that have not ended, oldest first."""
     found: list[JobRow] = []
-    for states in (["queued"], ["claimed", "running", "canceling"]):
-        query = select(jobs).where(jobs.c.account_id == account_id, jobs.c.state.in_(states))
+    # Each in the words of its partial index: else all jobs that the account ever had are gone through.
+    for open_now in (IS_QUEUED, IN_FLIGHT):
+        query = select(jobs).where(jobs.c.account_id == account_id, open_now)
         found += [job_row(row) for row in conn.execute(query.order_by(jobs.c.ticket).limit(limit))]
     return sorted(found, key=lambda job: job.ticket)[:limit]
 

@@ -94,8 +94,9 @@ def list_jobs(
         wanted = states or list(JobState)
         among = [lane] if lane is not None else sorted({*lanes, *_lanes_ended(conn)})
         streams = [
-            conn.execute(query).scalars().all() for query in _streams(wanted, among, lane, before, limit + 1)
+            conn.execute(query).scalars().all() for query in _streams(wanted, among, before, limit + 1)
         ]
+        streams.append(_flying(conn, wanted, lane, before))
         tickets = list(islice(heapq.merge(*streams, reverse=True), limit + 1))
         query = select(jobs).where(jobs.c.ticket.in_(tickets)).order_by(jobs.c.ticket.desc())
         found = [job_row(row) for row in conn.execute(query)]
@@ -109,9 +110,9 @@ def _page(query: Select[Any], before: int | None, limit: int) -> Select[Any]:
 
 
 def _streams(
-    states: Collection[JobState], lanes: Sequence[str], lane: str | None, before: int | None, limit: int
+    states: Collection[JobState], lanes: Sequence[str], before: int | None, limit: int
 ) -> list[Select[Any]]:
-    """Queries that each follow one index, and together find the tickets of the jobs."""
+    """Queries that each follow one index, and together find the tickets of the jobs that wait or ended."""
     ticket = select(jobs.c.ticket)
     found = []
     for name in lanes:
@@ -121,12 +122,26 @@ def _streams(
                 found.append(_page(query, before, limit))
         if JobState.QUEUED in states:
             found.append(_page(ticket.where(jobs.c.lane == name, IS_QUEUED), before, limit))
-    flying = [state.value for state in FLYING_STATES if state in states]
-    if flying:
-        # No more than there are slots.
-        query = ticket.where(IN_FLIGHT, jobs.c.state.in_(flying))
-        found.append(_page(query if lane is None else query.where(jobs.c.lane == lane), before, limit))
     return found
+
+
+def _flying(
+    conn: Connection, states: Collection[JobState], lane: str | None, before: int | None
+) -> list[int]:
+    """The tickets of the jobs on servers, newest first: no more than there are slots.
+
+    They are told apart here. Asked for a part of them in order, SQLite goes through all jobs there are.
+    """
+    wanted = {state.value for state in FLYING_STATES if state in states}
+    if not wanted:
+        return []
+    rows = conn.execute(select(jobs.c.ticket, jobs.c.state, jobs.c.lane).where(IN_FLIGHT))
+    found = [
+        row.ticket
+        for row in rows
+        if row.state in wanted and lane in {None, row.lane} and (before is None or row.ticket < before)
+    ]
+    return sorted(found, reverse=True)
 
 
 def _lanes_ended(conn: Connection) -> list[str]:

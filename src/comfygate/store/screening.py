@@ -112,7 +112,7 @@ def suspect(
         else row.on_conflict_do_nothing(index_elements=["job_id"])
     )
     made = conn.execute(once.returning(suspicions.c.id)).scalar()
-    counted = _counting(conn, account_id)
+    counted = suspicions_counting(conn, account_id)
     if made is None or not suspicions_max or counted < suspicions_max:
         return False
     disabled = conn.execute(
@@ -128,7 +128,8 @@ def suspect(
     return True
 
 
-def _counting(conn: Connection, account_id: str) -> int:
+def suspicions_counting(conn: Connection, account_id: str) -> int:
+    """How many suspicions count against the account."""
     query = (
         select(func.count()).select_from(suspicions).where(suspicions.c.account_id == account_id, COUNTING)
     )

@@ -26,7 +26,12 @@ async function load(more = false) {
   busy.value = true;
   const since = askedNow();
   try {
-    const page = await get(`gate/v1/jobs?${query}`);
+    let page = await get(`gate/v1/jobs?${query}`);
+    // A page may be empty and have a next one: the service looks at so many jobs and no more.
+    while (!page.jobs.length && page.next_cursor && asked === wanted.value) {
+      query.set("cursor", page.next_cursor);
+      page = await get(`gate/v1/jobs?${query}`);
+    }
     if (asked !== wanted.value) return;
     batch(() => {
       page.jobs.forEach((job) => answered(job, since));
