@@ -20,7 +20,8 @@ export const removeServer = (name) => act({
 });
 
 // An address as people write it: without a scheme it is http.
-export const addressOf = (text) => (/^[a-z][a-z0-9+.-]*:\/\//i.test(text.trim()) ? text.trim() : `http://${text.trim()}`);
+const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
+export const addressOf = (text) => (SCHEME.test(text.trim()) ? text.trim() : ["http:", "", text.trim()].join("/"));
 const sentAs = (given) => ({ ...given, url: addressOf(given.url), ahead: Number(given.ahead) });
 
 // The fields of a server; `now` is one that is there and is changed.
