@@ -11,6 +11,7 @@ from typing import Final
 FILE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 70
 README_LINES_MAX: Final = 150
+VENDORED: Final = "src/comfygate/web/pages/vendor/"
 BANNED_NAMES: Final = frozenset(
     {"util", "utils", "helper", "helpers", "manager", "managers", "common", "misc"}
 )
@@ -79,6 +80,9 @@ def no_download_address(path: str, text: str) -> Iterator[Finding]:
 
 
 def nothing_unfinished(path: str, text: str) -> Iterator[Finding]:
+    if path.startswith(VENDORED):
+        # What others published stays as it is: a test compares it with its digest.
+        return
     for number, line in enumerate(text.splitlines(), 1):
         if found := _UNFINISHED.search(line):
             yield Finding(path, number, f"{found[0]} marks something unfinished; finish it or file an issue")
