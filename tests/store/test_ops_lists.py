@@ -199,3 +199,14 @@ def test_a_percent_sign_in_a_search_is_a_percent_sign(world: World) -> None:
     assert world.run(ops_lists.list_accounts, "%", None, 50) == ([], None)
     assert world.run(ops_lists.list_audit, "%", "_", None, 50) == ([], None)
     assert NOW
+
+
+def test_who_goes_first_is_never_last_in_line(world: World) -> None:
+    regular, gold = world.account(), world.account(tier="black_gold")
+    world.submit(regular)
+    last = world.submit(regular)
+    first = world.submit(gold)
+    assert (last.priority > first.priority, last.ticket < first.ticket) == (True, True)
+    found = world.run(ops_story.last_queued, last.lane)
+    assert found is not None
+    assert found["id"] == last.id

@@ -76,10 +76,12 @@ class Studio:
     gateway: Gateway
     sim: Simulator
     browser: Browser
+    behind: str = ""
+    """Where people reach it, if that is another address than its own."""
 
     @property
     def url(self) -> str:
-        return self.gateway.house.url
+        return self.behind or self.gateway.house.url
 
     @contextlib.asynccontextmanager
     async def person(self, **how: Any) -> AsyncIterator[tuple[BrowserContext, Watched]]:

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import io
+import sys
 import tempfile
 from pathlib import Path
 
-from PIL import Image
 from playwright.async_api import Page
 
 from comfygate.simulator import Simulator
 from comfygate.store.schema import migrate
 from tests.promises.rig import Caller
-from tests.web.chromium import PHONE, ROOT, Studio, studio
+from tests.web import ops_screenshots
+from tests.web.chromium import PHONE, Studio, studio
 from tests.web.scenery import png
-
-BYTES_MAX = 200_000
-FOLDER = ROOT / "docs/images"
-
-
-async def shot(page: Page, name: str) -> None:
-    """Keep how the page looks, once its pictures are there."""
-    await page.wait_for_function("[...document.images].every((one) => one.complete)")
-    picture = Image.open(io.BytesIO(await page.screenshot(animations="disabled")))
-    path = FOLDER / f"studio-{name}.webp"
-    picture.convert("RGB").save(path, "WEBP", quality=80, method=6)
-    assert path.stat().st_size < BYTES_MAX, path
+from tests.web.shots import shot
 
 
 async def form(page: Page, workflow: str, sky: str) -> None:
@@ -47,7 +36,7 @@ async def wide(house: Studio, ann: Caller) -> None:
     async with house.person() as (context, _):
         page = await house.signed_in(context, ann)
         await page.locator(".entry img").nth(2).wait_for()
-        await shot(page, "catalogue")
+        await shot(page, "studio-catalogue")
         await form(page, "camera", "noon")
         await page.get_by_role("button", name="Make it").click()
         await made(page, 1)
@@ -61,7 +50,7 @@ async def wide(house: Studio, ann: Caller) -> None:
         house.sim.release()
         await page.locator(".working .preview").wait_for()
         await page.locator(".note").first.wait_for(state="detached")
-        await shot(page, "running")
+        await shot(page, "studio-running")
         await made(page, 3)
         await form(page, "upscale", "night")
         await page.get_by_role("button", name="Make it").click()
@@ -70,7 +59,7 @@ async def wide(house: Studio, ann: Caller) -> None:
         await page.locator(".made-picture", has_text="before / after").nth(1).click()
         await page.locator(".compare").wait_for()
         await page.locator(".facts dd").nth(4).wait_for()
-        await shot(page, "before-after")
+        await shot(page, "studio-before-after")
 
 
 async def others(house: Studio, ann: Caller) -> None:
@@ -79,27 +68,34 @@ async def others(house: Studio, ann: Caller) -> None:
         page = await house.signed_in(context, ann)
         await page.goto(f"{house.url}/studio#/gallery")
         await page.locator(".made-list .made").nth(3).wait_for()
-        await shot(page, "gallery-dark-zh")
+        await shot(page, "studio-gallery-dark-zh")
     async with house.person(**PHONE) as (context, _):
         page = await house.signed_in(context, ann)
         await form(page, "restyle", "dusk")
         await page.locator(".price b").wait_for()
-        await shot(page, "phone")
+        await shot(page, "studio-phone")
 
 
-async def main() -> None:
-    """Run the house, take the pictures."""
-    with tempfile.TemporaryDirectory() as folder:
-        template = Path(folder) / "template.db"
-        migrate(f"sqlite:///{template.as_posix()}")
-        async with Simulator() as fast, studio(Path(folder), template, node_seconds=0.8) as house:
-            # Pictures are made slowly enough to be seen; a clip has fifty nodes.
-            await house.gateway.add_server("one", house.sim.url, "image")
-            await house.gateway.add_server("two", fast.url, "video")
-            ann = await house.gateway.add_account("Ann", credits=120)
-            await wide(house, ann)
-            await others(house, ann)
+async def pictures(folder: Path, template: Path) -> None:
+    """Those of the Studio."""
+    async with Simulator() as fast, studio(folder, template, node_seconds=0.8) as house:
+        # Pictures are made slowly enough to be seen; a clip has fifty nodes.
+        await house.gateway.add_server("one", house.sim.url, "image")
+        await house.gateway.add_server("two", fast.url, "video")
+        ann = await house.gateway.add_account("Ann", credits=120)
+        await wide(house, ann)
+        await others(house, ann)
+
+
+async def main(*which: str) -> None:
+    """Run the houses, take the pictures: all, or those named."""
+    takers = {"studio": pictures, "ops": ops_screenshots.pictures}
+    for name in which or takers:
+        with tempfile.TemporaryDirectory() as folder:
+            template = Path(folder) / "template.db"
+            migrate(f"sqlite:///{template.as_posix()}")
+            await takers[name](Path(folder), template)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))

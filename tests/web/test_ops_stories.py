@@ -9,18 +9,17 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import expect
 
-from comfygate.gate.operate import perform
 from comfygate.simulator import Simulator
 from tests.promises.rig import Caller, plain_graph
 from tests.web.accessible import no_serious_fault
 from tests.web.chromium import PATIENCE_MS, PHONE, Studio, studio
+from tests.web.operators import EVIL, agree, does, fits, look, rows, secret, staff
 from tests.web.scenery import png
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 expect.set_options(timeout=PATIENCE_MS)
-EVIL = "<img src=x onerror=alert(1)><b>x"
 PEOPLE = "telegram_id,tier,credits\n7000001,regular,5\n7000002,vip,50\n"
 
 
@@ -36,13 +35,6 @@ async def nothing_stays_held(house: Studio) -> AsyncIterator[None]:
     house.sim.release()
 
 
-async def staff(house: Studio, name: str, role: str = "admin") -> Caller:
-    made = await house.gateway.add_account(name, credits=1)
-    ctx = house.gateway.house.service.ctx
-    await perform(ctx, "accounts.role", {"account": made.id, "role": role}, actor="cli")
-    return made
-
-
 async def upscale(house: Studio, who: Caller) -> str:
     """The id of a fresh job of the catalogue."""
     picture = await who.upload(png("noon", size=(320, 240)))
@@ -50,49 +42,6 @@ async def upscale(house: Studio, who: Caller) -> str:
     made = await who.call("POST", "/gate/v1/workflows/upscale/jobs", status=201, json=order)
     job: str = made["id"]
     return job
-
-
-async def look(house: Studio, page: Page, *pieces: str) -> None:
-    """Go to an operator's page, and wait until it shows something."""
-    await page.goto(f"{house.url}/ops#/{'/'.join(pieces)}")
-    await page.locator("h1").first.wait_for()
-
-
-async def agree(page: Page, button: str, **fields: Any) -> None:
-    """Fill in what is asked, say yes, and see the question close."""
-    title = await page.get_by_role("dialog").locator("h2").inner_text()
-    asked = page.get_by_role("dialog", name=title)
-    for name, value in fields.items():
-        control = asked.locator(f"[name={name}]")
-        if await control.evaluate("one => one.tagName") == "SELECT":
-            await control.select_option(value)
-        else:
-            await control.fill(str(value))
-    await asked.get_by_role("button", name=button, exact=True).click()
-    await expect(asked).to_have_count(0)
-
-
-async def secret(page: Page) -> str:
-    """What is shown this once."""
-    shown = await page.locator(".secret code").inner_text()
-    await page.get_by_role("button", name="I have kept it").click()
-    await expect(page.get_by_role("dialog")).to_have_count(0)
-    return shown
-
-
-def does(page: Page, name: str) -> Locator:
-    return page.get_by_role("button", name=name, exact=True)
-
-
-def rows(page: Page, label: str) -> Locator:
-    return page.get_by_role("region", name=label, exact=True).locator("tbody tr")
-
-
-async def fits(page: Page) -> None:
-    """The page itself does not move sideways."""
-    width, viewport = await page.evaluate("document.documentElement.scrollWidth"), page.viewport_size
-    assert viewport is not None
-    assert width <= viewport["width"], (page.url, width)
 
 
 async def test_the_story_of_a_failure_and_the_job_once_more(house: Studio) -> None:
@@ -187,7 +136,9 @@ async def test_jobs_come_by_themselves_and_one_is_canceled(house: Studio) -> Non
 
 async def test_an_account_is_steered(house: Studio) -> None:
     boss, eve = await staff(house, "boss3"), await house.gateway.add_account(EVIL, credits=3)
-    async with house.person(color_scheme="dark") as (context, _), house.person() as (hers, _):
+    async with house.person(color_scheme="dark") as (context, _), house.person() as (hers, out):
+        # Her page finds, sooner or later, that she was signed out.
+        out.allowed.add("401")
         await house.signed_in(hers, eve)
         page = await house.signed_in(context, boss)
         await look(house, page, "accounts")
@@ -315,8 +266,9 @@ async def test_a_server_is_drained_resumed_and_removed(house: Studio) -> None:
 
         await does(page, "Remove").click()
         watched.allowed.add("409")
-        await does(page, "Remove").last.click()
-        await expect(page.get_by_role("dialog").locator(".fault")).to_be_visible()
+        asked = page.get_by_role("dialog")
+        await asked.get_by_role("button", name="Remove", exact=True).click()
+        await expect(asked.locator(".fault")).to_be_visible()
         await does(page, "Cancel").click()
         await does(page, "Drain").click()
         await agree(page, "Drain")

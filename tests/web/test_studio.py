@@ -31,6 +31,14 @@ async def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path)
         yield started
 
 
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
+async def nothing_stays_held(house: Studio) -> AsyncIterator[None]:
+    yield
+    # A test that failed in between must not let all others wait for results in vain.
+    house.sim.release()
+    house.sim.clear_faults()
+
+
 def file(sky: str = "dusk", name: str = "lake.png", size: tuple[int, int] = SIZE) -> Any:
     return {"name": name, "mimeType": "image/png", "buffer": png(sky, size=size)}
 

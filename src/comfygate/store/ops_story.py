@@ -253,12 +253,12 @@ def kept_off(conn: Connection, server: str, now_ms: int) -> list[Fields]:
 
 
 def last_queued(conn: Connection, lane: str) -> Fields | None:
-    """The job that came last of those that wait in a lane, with what it was told of its end."""
+    """The job whose turn comes last of those that wait in a lane, with what it was told of its end."""
     query = (
         select(jobs.c.id, jobs.c.created_at_ms, etas.c.at_ms, etas.c.p50_ms, etas.c.p90_ms)
         .outerjoin(etas, etas.c.job_id == jobs.c.id)
         .where(jobs.c.lane == lane, IS_QUEUED)
-        .order_by(jobs.c.ticket.desc())
+        .order_by(jobs.c.priority.desc(), jobs.c.share.desc(), jobs.c.ticket.desc())
         .limit(1)
     )
     row = conn.execute(query).one_or_none()

@@ -2,20 +2,11 @@
 import { html, seen, useEffect, useState } from "../shell/html.js";
 import { has, t } from "../shell/texts.js";
 import { asked, askedAt, askFor, useSerial } from "./asked.js";
-import { AccountLink, JobLink, Listing, ServerLink } from "./bits.js";
+import { AccountLink, ACCOUNTS_ACTOR, Actor, JobLink, Listing, ServerLink, shortly } from "./bits.js";
 import { At } from "./telling.js";
 
-const ACTOR = "account:";
-const ACTORS = ["cli", "control", "admin", "screening", ACTOR];
+const ACTORS = ["cli", "control", "admin", "screening", ACCOUNTS_ACTOR];
 const NOUNS = ["accounts.", "codes.", "credits.", "jobs.", "keys.", "lanes.", "payments.", "review.", "servers."];
-
-const Actor = ({ one }) => {
-  if (one.actor.startsWith(ACTOR)) return html`<span title=${one.actor}><${AccountLink} id=${one.actor.slice(ACTOR.length)} name=${one.actor_name ?? one.actor} /></span>`;
-  return has(`audit.actor_${one.actor}`) ? html`<span title=${one.actor}>${t(`audit.actor_${one.actor}`)}</span>` : one.actor;
-};
-
-const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const shortly = (value) => (ID.test(value) ? `…${value.slice(-8)}` : value);
 
 function told(operation, name, value) {
   if (name === "account" && typeof value === "string") return html`<span title=${value}><${AccountLink} id=${value} name=${shortly(value)} /></span>`;
@@ -41,7 +32,7 @@ const Result = ({ one }) => (one.result === "ok" ? html`<span class="tag good">$
 
 const columns = (query) => [
   { title: t("credits.when"), cell: (one) => html`<${At} at=${one.at_ms} />` },
-  { title: t("audit.actor"), cell: (one) => html`<${Actor} one=${one} />` },
+  { title: t("audit.actor"), cell: (one) => html`<${Actor} actor=${one.actor} name=${one.actor_name} />` },
   { title: t("audit.operation"), cell: (one) => html`<a class="mono" href=${askedAt("audit", { ...query, operation: one.operation })}>${one.operation}</a>` },
   { title: t("audit.arguments"), cell: (one) => html`<${Arguments} one=${one} />` },
   { title: t("audit.result"), cell: (one) => html`<${Result} one=${one} />` },

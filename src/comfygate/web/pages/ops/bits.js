@@ -1,6 +1,6 @@
 // Small things that all of the operator's pages show.
 import { get } from "../shell/api.js";
-import { attempt } from "../shell/dialog.js";
+import { attempt, note } from "../shell/dialog.js";
 import { html, seen, useEffect, useSignal } from "../shell/html.js";
 import { Icon } from "../shell/icons.js";
 import { brief, count, exact, has, moment, t } from "../shell/texts.js";
@@ -14,6 +14,17 @@ export const serverAt = (name) => `#/server/${encodeURIComponent(name)}`;
 export const JobLink = ({ id }) => html`<a class="mono" href=${jobAt(id)} title=${id}>…${id.slice(-8)}</a>`;
 export const AccountLink = ({ id, name }) => html`<a href=${accountAt(id)}>${name}</a>`;
 export const ServerLink = ({ name }) => html`<a href=${serverAt(name)}>${name}</a>`;
+
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+export const shortly = (value) => (ID.test(value) ? `…${value.slice(-8)}` : value);
+
+// Who did something: an account, by its name where that is known, or a way in.
+export const ACCOUNTS_ACTOR = "account:";
+export const Actor = ({ actor, name = null }) => {
+  if (!actor.startsWith(ACCOUNTS_ACTOR)) return html`<span title=${actor}>${has(`audit.actor_${actor}`) ? t(`audit.actor_${actor}`) : actor}</span>`;
+  const id = actor.slice(ACCOUNTS_ACTOR.length);
+  return html`<span title=${actor}><${AccountLink} id=${id} name=${name ?? shortly(id)} /></span>`;
+};
 
 // A moment, with the second in its title.
 export const When = ({ at }) => (at ? html`<time datetime=${new Date(at).toISOString()} title=${exact(at)}>${moment(at)}</time>` : "–");
@@ -60,7 +71,8 @@ export function useRead(address) {
       found.value = body;
       gone.value = null;
     } catch (error) {
-      if (error.status !== 404) throw error;
+      // What is asked for is not there, or nothing that could be.
+      if (error.status !== 404 && error.status !== 422) throw error;
       gone.value = error.message;
     }
   };
@@ -84,30 +96,39 @@ export const Listing = seen(({ label, address, query = {}, columns, keyOf, none,
   const rows = useSignal(null);
   const cursor = useSignal(null);
   const latest = useSignal("");
+  const shown = useSignal(null);
+  const refused = useSignal("");
   const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ""));
   const here = `${address}?${asked}`;
-  const read = (more) => attempt(async () => {
+  const ask = async (more) => {
     const wanted = new URLSearchParams(asked);
-    const shown = latest.value === here && rows.value ? rows.value.length : 0;
-    wanted.set("limit", more ? PAGE : Math.min(Math.max(PAGE, shown), PAGE_MAX));
+    const kept = shown.value === here ? rows.value.length : 0;
+    wanted.set("limit", more ? PAGE : Math.min(Math.max(PAGE, kept), PAGE_MAX));
     if (more) wanted.set("cursor", cursor.value);
     latest.value = here;
+    const page = await get(`${address}?${wanted}`);
+    if (latest.value !== here) return;
+    rows.value = more ? [...rows.value, ...page.rows] : page.rows;
+    cursor.value = page.next_cursor;
+    [shown.value, refused.value] = [here, ""];
+  };
+  const read = async (more) => {
     try {
-      const page = await get(`${address}?${wanted}`);
+      await ask(more);
+    } catch (error) {
       if (latest.value !== here) return;
-      rows.value = more ? [...rows.value, ...page.rows] : page.rows;
-      cursor.value = page.next_cursor;
-    } finally {
-      rows.value ??= [];
+      // Rows stay where they are those that were asked for; they are not shown for others.
+      if (shown.value === here) note(error.message, "bad");
+      else [rows.value, cursor.value, shown.value, refused.value] = [null, null, null, error.message];
     }
-  });
+  };
   useEffect(() => {
     read(false);
   }, [here, serial]);
   const whole = new URLSearchParams(asked);
   whole.set("format", "csv");
   return html`<div class="listing">
-    ${rows.value === null ? html`<${Waits} />` : rows.value.length ? html`<${Table} label=${label} columns=${columns} rows=${rows.value} keyOf=${keyOf} />`
+    ${rows.value === null ? refused.value ? html`<p class="fault" role="alert">${refused.value}</p>` : html`<${Waits} />` : rows.value.length ? html`<${Table} label=${label} columns=${columns} rows=${rows.value} keyOf=${keyOf} />`
       : html`<${Nothing}>${none}<//>`}
     <p class="row">${cursor.value && html`<button type="button" class="button quiet small" onClick=${() => read(true)}>${t("button.more")}</button>`}
       <a class="button bare small" href=${`${address}?${whole}`} download><${Icon} name="download" size=${16} />${t("ops.csv")}</a></p>

@@ -6,21 +6,34 @@ import { Icon } from "../shell/icons.js";
 import { tier } from "../shell/session.js";
 import { count, t } from "../shell/texts.js";
 import { act, beginWith, Fields, given, missing, reveal } from "./acts.js";
-import { serverFields } from "./fleet.js";
+import { addressOf, serverFields } from "./fleet.js";
 import { Facts } from "./bits.js";
+import { useEvents } from "./hear.js";
 import { can, firstRun, lookAround } from "./state.js";
 
 const url = signal("");
 const trial = signal(null);
 const trying = signal(false);
+const refusal = signal("");
+
+// What was found is not about another address.
+function changed() {
+  trial.value = null;
+  refusal.value = "";
+}
 
 async function tryOut(event) {
   event.preventDefault();
   if (trying.value || !url.value.trim()) return;
   trying.value = true;
-  trial.value = null;
+  changed();
   await attempt(async () => {
-    trial.value = await post("gate/v1/ops/server-trials", { url: url.value.trim() });
+    try {
+      trial.value = await post("gate/v1/ops/server-trials", { url: addressOf(url.value) });
+    } catch (error) {
+      if (error.field !== "url") throw error;
+      refusal.value = error.message;
+    }
   });
   trying.value = false;
 }
@@ -43,7 +56,7 @@ async function add(event) {
   await attempt(async () => {
     try {
       const sent = given(asked, values.value);
-      await post("gate/v1/ops/servers", { ...sent, ahead: Number(sent.ahead), url: url.value.trim() });
+      await post("gate/v1/ops/servers", { ...sent, ahead: Number(sent.ahead), url: addressOf(url.value) });
     } catch (error) {
       if (error.field) faults.value = { [error.field]: error.message };
       throw error;
@@ -58,8 +71,10 @@ const Server = seen(() => {
     values.value = { ...beginWith(asked), name: "gpu-1" };
   }
   return html`<form class="row first-url" onSubmit=${tryOut}><label class="field grow" for="first-url"><span class="label">${t("fleet.url")}</span>
-      <input id="first-url" class="input" value=${url.value} maxlength="2000" placeholder="127.0.0.1:8188" autocomplete="off" onInput=${(event) => { url.value = event.target.value; trial.value = null; }} /></label>
+      <input id="first-url" class="input" value=${url.value} maxlength="2000" placeholder="127.0.0.1:8188" autocomplete="off" aria-invalid=${refusal.value ? "true" : null} aria-describedby="first-refusal"
+        onInput=${(event) => { url.value = event.target.value; changed(); }} /></label>
     <button type="submit" class="button" disabled=${trying.value || !url.value.trim()}>${trying.value ? t("first.trying") : t("first.try")}</button></form>
+    <p id="first-refusal" class="fault" role="alert" hidden=${!refusal.value}>${refusal.value}</p>
     ${trial.value && html`<${Trial} found=${trial.value} />`}
     ${trial.value?.usable && html`<form class="first-add" onSubmit=${add}><${Fields} fields=${asked} values=${values} faults=${faults} />
       <div class="row end"><button type="submit" class="button">${t("fleet.add")}</button></div></form>`}`;
@@ -92,6 +107,8 @@ const Needs = ({ operation, children }) => (can(operation) ? children : html`<p 
 
 export const FirstRun = seen(() => {
   const step = firstRun.value.next_step;
+  // Whoever takes a step, and by whichever way: it is seen here.
+  useEvents((one) => one.kind === "operation" || one.kind.startsWith("job."), () => attempt(lookAround));
   return html`<section class="sheet first" aria-labelledby="first"><h2 id="first">${t("first.title")}</h2><p class="soft">${t("first.lead")}</p>
     <ol><${Step} name="server" at=${0} step=${step}><${Needs} operation="servers.add"><${Server} /><//><//>
       <${Step} name="account" at=${1} step=${step}><${Needs} operation="accounts.add"><button type="button" class="button" onClick=${addAccount}>${t("first.account_make")}</button><//><//>

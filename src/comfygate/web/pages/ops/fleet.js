@@ -19,6 +19,11 @@ export const removeServer = (name) => act({
   done: t("fleet.removed", { name }), work: doRemove(path("servers", name)),
 });
 
+// An address as people write it: without a scheme it is http.
+const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
+export const addressOf = (text) => (SCHEME.test(text.trim()) ? text.trim() : ["http:", "", text.trim()].join("/"));
+const sentAs = (given) => ({ ...given, url: addressOf(given.url), ahead: Number(given.ahead) });
+
 // The fields of a server; `now` is one that is there and is changed.
 export function serverFields(now = null) {
   const ahead = [["0", t("fleet.ahead_0")], ["1", t("fleet.ahead_1")]];
@@ -32,12 +37,12 @@ export function serverFields(now = null) {
 }
 
 export async function addServer() {
-  const sent = (given) => post("gate/v1/ops/servers", { ...given, ahead: Number(given.ahead) });
+  const sent = (given) => post("gate/v1/ops/servers", sentAs(given));
   const made = await act({ title: t("now.add_server"), text: t("fleet.add_text"), confirm: t("fleet.add"), done: t("fleet.added"), fields: serverFields(), work: sent });
   if (made) await lookAround();
 }
 
 export const changeServer = (server) => act({
   title: t("fleet.change_title", { name: server.name }), text: null, confirm: t("fleet.change"), done: t("fleet.changed"),
-  fields: serverFields(server), work: (given) => post("gate/v1/ops/servers", { ...given, name: server.name, ahead: Number(given.ahead) }),
+  fields: serverFields(server), work: (given) => post("gate/v1/ops/servers", { ...sentAs(given), name: server.name }),
 });

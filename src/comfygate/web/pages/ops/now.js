@@ -4,19 +4,23 @@ import { Icon } from "../shell/icons.js";
 import { brief, clock, count, t } from "../shell/texts.js";
 import { tier } from "../shell/session.js";
 import { act, doPost, path } from "./acts.js";
-import { AccountLink, JobLink, Nothing, number, Section, ServerLink, Since, State } from "./bits.js";
+import { AccountLink, Actor, JobLink, Nothing, number, Section, serverAt, ServerLink, Since, State } from "./bits.js";
 import { FirstRun } from "./first.js";
 import { addServer, drain, resumeServer } from "./fleet.js";
 import { alerts, busy, can, events, firstRun, lanes, missed, now, servers, untold } from "./state.js";
 
 const GRADES = { fault: "bad", warn: "warm", note: "plain" };
 
-const Alert = ({ one }) => html`<li class=${`banner ${GRADES[one.grade]}`} data-alert=${one.key}><${Icon} name="failed" />
+// Servers of a lane that its alert leads to.
+const LED_TO = 4;
+
+const Alert = seen(({ one }) => html`<li class=${`banner ${GRADES[one.grade]}`} data-alert=${one.key}><${Icon} name="failed" />
   <div class="grow"><strong>${one.says}</strong> <span>${one.advice}</span>
     ${one.until_at_ms && html` <span>${t("now.until", { when: clock(one.until_at_ms) })}</span>`}</div>
-  ${one.server && html`<a class="button quiet small" href=${`#/${path("server", one.server)}`}>${t("now.look")}</a>`}
+  ${one.server && html`<a class="button quiet small" href=${serverAt(one.server)}>${t("now.look")}</a>`}
+  ${(lanes.value.get(one.lane)?.servers ?? []).slice(0, LED_TO).map((name) => html`<a key=${name} class="button quiet small" href=${serverAt(name)}>${name}</a>`)}
   ${one.key === "ledger" && html`<a class="button quiet small" href="#/books">${t("now.look")}</a>`}
-  ${one.key === "reviews" && html`<a class="button quiet small" href="#/reviews">${t("now.look")}</a>`}</li>`;
+  ${one.key === "reviews" && html`<a class="button quiet small" href="#/reviews">${t("now.look")}</a>`}</li>`);
 
 export const Alerts = seen(() => alerts.value.length > 0 && html`<ul class="alerts" aria-label=${t("now.alerts")}>
   ${alerts.value.map((one) => html`<${Alert} key=${one.key} one=${one} />`)}</ul>`);
@@ -100,7 +104,7 @@ function said(one) {
       ${one.place > 0 && one.kind === "job.queued" && html` <span class="soft">${t("now.place", { n: one.place })}</span>`}`;
   }
   if (one.kind === "server") return html`<${ServerLink} name=${one.server} />: ${one.was && html`<${State} name=${one.was} /> → `}<${State} name=${one.state} />`;
-  if (one.kind === "operation") return html`<a href="#/audit">${one.operation}</a> <span class="soft">${one.actor}</span>${one.result !== "ok" && html` <span class="warm-ink">${one.result}</span>`}`;
+  if (one.kind === "operation") return html`<a href="#/audit">${one.operation}</a> <span class="soft"><${Actor} actor=${one.actor} /></span>${one.result !== "ok" && html` <span class="warm-ink">${one.result}</span>`}`;
   return one.kind;
 }
 
