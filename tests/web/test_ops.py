@@ -323,7 +323,7 @@ async def test_what_is_hostile_is_text_and_what_is_sent_again_does_no_harm(house
         await asked.get_by_text("image", exact=True).click()
         await does(page, "Add").click()
         await expect(asked.locator(".field .fault:visible")).to_be_visible()
-        await asked.get_by_role("button", name="Keep it").click()
+        await asked.get_by_role("button", name="Cancel").click()
 
         async with page.expect_request(lambda request: request.url.endswith("/image/pause")) as sent:
             await lane(page).get_by_role("button", name="Pause").click()

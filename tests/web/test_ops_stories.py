@@ -269,7 +269,7 @@ async def test_a_server_is_drained_resumed_and_removed(house: Studio) -> None:
         asked = page.get_by_role("dialog")
         await asked.get_by_role("button", name="Remove", exact=True).click()
         await expect(asked.locator(".fault")).to_be_visible()
-        await does(page, "Keep it").click()
+        await does(page, "Cancel").click()
         await does(page, "Drain").click()
         await agree(page, "Drain")
         await expect(page.locator(".lead [data-state=draining]")).to_be_visible()

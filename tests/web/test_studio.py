@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from comfygate.gate import accounts
 from tests.promises.rig import Caller
@@ -146,6 +146,30 @@ async def test_two_accounts_see_their_own_and_a_reload_changes_nothing(house: St
         await expect(page.locator(".rail [data-hold]")).to_have_text("refunded: 1")
         await other.goto(f"{house.url}/studio#/")
         await expect(other.locator(".rail .made")).to_have_attribute("data-status", "succeeded")
+
+
+async def test_an_answer_that_comes_late_changes_nothing_that_was_told_since(house: Studio) -> None:
+    ida = await house.gateway.add_account("ida", credits=5)
+    async with house.person() as (context, _):
+        page = await house.signed_in(context, ida)
+        running = page.locator(".working[data-status=running]")
+
+        async def late(route: Route) -> None:
+            """Pass on what was answered once the page knows better."""
+            answer = await route.fetch()
+            await running.wait_for()
+            await route.fulfill(response=answer)
+
+        await page.route(re.compile(r"/upscale/jobs$"), late)
+        house.sim.hold()
+        await choose(page, "upscale")
+        async with page.expect_response(re.compile(r"/upscale/jobs$")):
+            await makes(page).click()
+        await page.locator(".note").first.wait_for()
+        await expect(page.locator(".working")).to_have_attribute("data-status", "running")
+        assert await page.locator(".working").count() == 1
+        house.sim.release()
+        await expect(page.locator(".rail .made")).to_have_attribute("data-status", "succeeded")
 
 
 async def test_a_failure_says_why_and_shows_the_refund(house: Studio) -> None:

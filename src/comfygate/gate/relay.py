@@ -140,7 +140,8 @@ def tell_watchers(ctx: Context, job_id: str, lane: str, event: StatusEvent, acco
     """Pass a status on to whoever watches the job or its account here, and note that places in its lane
     moved."""
     ctx.live.stir(account_id, job_id)
-    ctx.feed.note(ctx.now_ms(), f"job.{event.status}", job_id=job_id, lane=lane, place=event.position)
+    said = {"job_id": job_id, "account_id": account_id, "lane": lane, "place": event.position}
+    ctx.feed.note(ctx.now_ms(), f"job.{event.status}", **said)
     if event.ends:
         ctx.secrets_of_jobs.pop(job_id, None)
     waits = event.status == "queued" and event.position is None

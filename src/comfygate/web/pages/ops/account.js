@@ -88,7 +88,7 @@ export const Account = seen(({ id }) => {
     await again();
   };
   // Events do not say whose job it is, nor to whom something was done.
-  useEvents((one) => one.kind.startsWith("job.") || one.kind === "operation", again);
+  useEvents((one) => one.kind === "operation" || one.account_id === found.value?.id, again);
   if (gone.value) return html`<${Gone} text=${gone.value} />`;
   const account = found.value;
   if (!account) return html`<${Waits} />`;
@@ -96,7 +96,7 @@ export const Account = seen(({ id }) => {
   return html`<${Head} account=${account} then=${then} /><div class="story"><div class="story-main"><${Figures} account=${account} />
       <${Suspicions} account=${account} then=${then} /><${Keys} account=${account} then=${then} />
       <${Section} id="jobs" title=${t("ops.jobs")} tools=${html`<a class="small" href=${jobsAt({ account: account.id })}>${t("person.filter_jobs")}</a>`}>
-        <${JobList} query=${{ account: account.id }} ofOne /><//>
+        <${JobList} query=${{ account: account.id }} ofOne=${account.id} /><//>
       <${Section} id="entries" title=${t("nav.credits")}><${Listing} label=${t("nav.credits")} address="gate/v1/ops/entries" query=${{ account: account.id }}
         columns=${entries()} keyOf=${(one) => one.id} none=${t("credits.none")} serial=${`${serial.value} ${account.available} ${account.held}`} /><//>
     </div><div class="story-side"><${Section} id="about" title=${t("story.account")}><div class="sheet boxed"><${Facts} rows=${[

@@ -77,12 +77,12 @@ class Incomplete extends Error {}
 
 // Asks, does, and says that it was done. `work` gets the values of the fields; its answer is returned, or null where the
 // person thought better of it. What the service refuses is said in the question, at its field if it names one.
-export async function act({ title, text, confirm, danger = false, fields = [], done = t("act.done"), work }) {
+export async function act({ title, text, confirm, otherwise = t("act.otherwise"), danger = false, fields = [], done = t("act.done"), work }) {
   const values = signal(beginWith(fields));
   const faults = signal({});
   let answer = null;
   const yes = await ask({
-    title, text, confirm, danger,
+    title, text, confirm, otherwise, danger,
     more: fields.length ? html`<${Fields} fields=${fields} values=${values} faults=${faults} />` : null,
     work: async () => {
       faults.value = missing(fields, values.value);
@@ -114,4 +114,4 @@ const Secret = ({ secret }) => {
 };
 
 // Shows what is shown this once: a key, a code.
-export const reveal = ({ title, text, secret }) => ask({ title, text, confirm: t("act.kept"), more: html`<${Secret} secret=${secret} />` });
+export const reveal = ({ title, text, secret }) => ask({ title, text, confirm: t("act.kept"), otherwise: t("act.close"), more: html`<${Secret} secret=${secret} />` });

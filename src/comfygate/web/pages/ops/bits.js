@@ -88,39 +88,44 @@ export const Gone = ({ text }) => html`<div class="sheet empty"><${Icon} name="f
   <a class="button" href="#/">${t("ops.now")}</a></div>`;
 
 const PAGE = 50;
+const PAGE_MAX = 500;
 
-// A long list in pages, the newest first, with the whole of it as a file. `query` filters; `columns` as in Table.
+// A long list in pages, the newest first, with the whole of it as a file. `query` filters; `columns` as in Table. With
+// another `serial` it is read anew, as much of it as is shown.
 export const Listing = seen(({ label, address, query = {}, columns, keyOf, none, serial = 0 }) => {
   const rows = useSignal(null);
   const cursor = useSignal(null);
+  const latest = useSignal("");
   const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ""));
+  const here = `${address}?${asked}`;
+  // What `rows` are those of, and why there are none.
+  const shown = useSignal("");
+  const refused = useSignal("");
   const ask = async (more) => {
     const wanted = new URLSearchParams(asked);
-    wanted.set("limit", PAGE);
+    const there = shown.value === here ? rows.value.length : 0;
+    wanted.set("limit", more ? PAGE : Math.min(Math.max(PAGE, there), PAGE_MAX));
     if (more) wanted.set("cursor", cursor.value);
-    latest.value = String(asked);
+    latest.value = here;
     const page = await get(`${address}?${wanted}`);
-    if (latest.value !== String(asked)) return;
+    if (latest.value !== here) return;
     rows.value = more ? [...rows.value, ...page.rows] : page.rows;
     cursor.value = page.next_cursor;
-    [shown.value, refused.value] = [String(asked), ""];
+    [shown.value, refused.value] = [here, ""];
   };
   const read = async (more) => {
     try {
       await ask(more);
     } catch (error) {
-      if (latest.value !== String(asked)) return;
+      if (latest.value !== here) return;
       // Rows stay where they are those that were asked for; they are not shown for others.
-      if (shown.value === String(asked)) note(error.message, "bad");
-      else [rows.value, cursor.value, shown.value, refused.value] = [null, null, null, error.message];
+      if (shown.value === here) note(error.message, "bad");
+      else [rows.value, cursor.value, shown.value, refused.value] = [null, null, "", error.message];
     }
   };
-  const latest = useSignal("");
-  const shown = useSignal(null);
-  const refused = useSignal("");
   useEffect(() => {
     read(false);
-  }, [String(asked), serial]);
+  }, [here, serial]);
   const whole = new URLSearchParams(asked);
   whole.set("format", "csv");
   return html`<div class="listing">

@@ -11,7 +11,7 @@ export const mayCancel = (job) => can("jobs.cancel") && OPEN.includes(job.status
 export const mayRetry = (job, copies) => can("jobs.retry") && UNMADE.includes(job.status) && !copies.length;
 
 export const cancelJob = (id) => act({
-  title: t("story.cancel_title"), text: t("story.cancel_text"), confirm: t("story.cancel"), danger: true,
+  title: t("story.cancel_title"), text: t("story.cancel_text"), confirm: t("story.cancel"), otherwise: t("button.keep"), danger: true,
   done: t("story.cancel_done"), work: doPost(path("jobs", id, "cancel")),
 });
 

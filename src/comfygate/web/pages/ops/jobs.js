@@ -1,7 +1,6 @@
 // Everybody's jobs. What is asked for stands in the address: `#/jobs/status=failed/account=Ann`.
 import { go } from "../shell/frame.js";
 import { html, seen, useEffect, useSignal } from "../shell/html.js";
-import { Icon } from "../shell/icons.js";
 import { t } from "../shell/texts.js";
 import { asked, askedAt, askFor } from "./asked.js";
 import { AccountLink, JobLink, Listing, Nothing, number, ServerLink, Since, State, useRead, Waits, When } from "./bits.js";
@@ -34,20 +33,13 @@ const columns = (ofOne) => [
   { title: t("story.took"), end: true, cell: (job) => html`<${Took} job=${job} />` },
 ];
 
-// Jobs, read again while something happens to them; not under the eyes of somebody who asked for more of them.
-export const JobList = seen(({ query, ofOne = false }) => {
+// Jobs, read again while something happens to them.
+export const JobList = seen(({ query, ofOne = null }) => {
   const serial = useSignal(0);
-  const reads = useSignal(false);
-  const stale = useSignal(false);
-  const again = () => {
-    reads.value = stale.value = false;
-    serial.value += 1;
-  };
-  const mine = (one) => one.kind.startsWith("job.") && (!query.lane || one.lane === query.lane);
-  useEvents(mine, () => { if (reads.value) stale.value = true; else again(); });
-  return html`${stale.value && html`<p><button type="button" class="button quiet small" onClick=${again}><${Icon} name="again" size=${16} />${t("story.news")}</button></p>`}
-    <div onClick=${(event) => { if (event.target.closest("button")) reads.value = true; }}><${Listing} label=${t("ops.jobs")} address="gate/v1/ops/jobs"
-      query=${query} columns=${columns(ofOne)} keyOf=${(job) => job.id} none=${t("story.no_jobs")} serial=${serial.value} /></div>`;
+  const mine = (one) => one.kind.startsWith("job.") && (!query.lane || one.lane === query.lane) && (!ofOne || one.account_id === ofOne);
+  useEvents(mine, () => { serial.value += 1; });
+  return html`<${Listing} label=${t("ops.jobs")} address="gate/v1/ops/jobs" query=${query} columns=${columns(ofOne)} keyOf=${(job) => job.id}
+    none=${t("story.no_jobs")} serial=${serial.value} />`;
 });
 
 // Of one account, given by its name or id; it may not be there.

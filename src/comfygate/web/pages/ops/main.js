@@ -19,11 +19,11 @@ import { Server } from "./server.js";
 import { begin, listen } from "./state.js";
 
 const PLACES = [
-  { at: "", title: "ops.now", icon: "operations" },
-  { at: "jobs", title: "ops.jobs", icon: "waiting" },
-  { at: "accounts", title: "ops.accounts", icon: "account" },
+  { at: "", title: "ops.now", icon: "operations", covers: ["", "server"] },
+  { at: "jobs", title: "ops.jobs", icon: "waiting", covers: ["jobs", "job"] },
+  { at: "accounts", title: "ops.accounts", icon: "account", covers: ["accounts", "account"] },
   { at: "plots", title: "ops.plots", icon: "plot" },
-  { at: "reviews", title: "ops.reviews", icon: "eye" },
+  { at: "reviews", title: "ops.reviews", icon: "eye", covers: ["reviews", "review"] },
   { at: "books", title: "ops.books", icon: "credits" },
   { at: "catalogue", title: "ops.catalogue", icon: "make" },
   { at: "audit", title: "ops.audit", icon: "text" },

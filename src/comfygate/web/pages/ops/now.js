@@ -19,6 +19,7 @@ const Alert = seen(({ one }) => html`<li class=${`banner ${GRADES[one.grade]}`} 
     ${one.until_at_ms && html` <span>${t("now.until", { when: clock(one.until_at_ms) })}</span>`}</div>
   ${one.server && html`<a class="button quiet small" href=${serverAt(one.server)}>${t("now.look")}</a>`}
   ${(lanes.value.get(one.lane)?.servers ?? []).slice(0, LED_TO).map((name) => html`<a key=${name} class="button quiet small" href=${serverAt(name)}>${name}</a>`)}
+  ${one.key === "ledger" && html`<a class="button quiet small" href="#/books">${t("now.look")}</a>`}
   ${one.key === "reviews" && html`<a class="button quiet small" href="#/reviews">${t("now.look")}</a>`}</li>`);
 
 export const Alerts = seen(() => alerts.value.length > 0 && html`<ul class="alerts" aria-label=${t("now.alerts")}>

@@ -9,11 +9,11 @@ let serial = 0;
 
 // True once the person agreed. `more`: a component drawn below the text (fields to fill in, say). `work`, if given, is
 // done before the question closes; where it is refused the question stays, and says why (`refused` hears it too).
-export function ask({ title, text, confirm, danger = false, more = null, work = null, refused = null }) {
+export function ask({ title, text, confirm, otherwise = t("button.keep"), danger = false, more = null, work = null, refused = null }) {
   asked.value?.answer(false);
   return new Promise((resolve) => {
     asked.value = {
-      title, text, confirm, danger, more, work, refused,
+      title, text, confirm, otherwise, danger, more, work, refused,
       answer(yes) {
         asked.value = null;
         resolve(yes);
@@ -21,6 +21,9 @@ export function ask({ title, text, confirm, danger = false, more = null, work = 
     };
   });
 }
+
+// Whoever goes elsewhere has thought better of it.
+addEventListener("hashchange", () => asked.value?.answer(false));
 
 // Says something at the foot of the page for some seconds. `kind`: "good", "bad".
 export function note(text, kind = "good") {
@@ -69,7 +72,7 @@ const Question = ({ question }) => {
       ${question.more}
       <p class="fault" role="alert" hidden=${!fault}>${fault}</p>
       <div class="row end">
-        <button type="button" class="button quiet" autofocus=${!question.more} onClick=${() => question.answer(false)}>${t("button.keep")}</button>
+        <button type="button" class="button quiet" autofocus=${!question.more} onClick=${() => question.answer(false)}>${question.otherwise}</button>
         <button type="submit" class=${question.danger ? "button danger" : "button"} disabled=${busy}>${question.confirm}</button>
       </div>
     </form>

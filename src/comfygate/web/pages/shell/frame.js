@@ -85,7 +85,7 @@ const Head = seen(({ places, home, aside }) => html`<header class="head">
   <a class="brand" href=${home}><span class="mark"><${Icon} name="logo" size=${20} /></span>comfygate</a>
   <nav class="places" aria-label=${t("nav.places")}>
     ${places.map((one) => html`<a key=${one.at} href=${`#/${one.at}`}
-      aria-current=${(route.value[0] ?? "") === one.at ? "page" : null}>
+      aria-current=${(one.covers ?? [one.at]).includes(route.value[0] ?? "") ? "page" : null}>
       <${Icon} name=${one.icon} /><span>${t(one.title)}</span></a>`)}
   </nav>
   <div class="head-end">
@@ -102,7 +102,7 @@ const Page = seen(({ places, home, body, aside }) => html`
   <main id="main" tabindex="-1">${body()}</main>
   <${Asides} />`);
 
-// Draws a page. `places`: [{at, title, icon}], what its navigation shows; `body` draws what is at `route`; `aside` what
+// Draws a page. `places`: [{at, title, icon, covers}], what its navigation shows, and of which addresses it is the place; `body` draws what is at `route`; `aside` what
 // is shown at the end of the head in place of the account's credits.
 export function show({ places, home, body, title, aside = null }) {
   document.title = `${t(title)} · comfygate`;

@@ -5,7 +5,7 @@ import { html, seen, signal, useEffect, useSignal } from "../shell/html.js";
 import { Icon } from "../shell/icons.js";
 import { refresh } from "../shell/session.js";
 import { has, moment, said, span, t } from "../shell/texts.js";
-import { addressOf, before, hide, kindOf, know, named, previews } from "./state.js";
+import { addressOf, answered, askedNow, before, hide, kindOf, named, previews } from "./state.js";
 
 const MARKS = { queued: ["waiting", "warm"], running: ["again", "accent"], canceling: ["close", "warm"], succeeded: ["done", "good"], failed: ["failed", "bad"], canceled: ["close", ""], expired: ["waiting", "bad"] };
 
@@ -58,7 +58,8 @@ const where = (job) => {
 
 async function cancel(job) {
   await attempt(async () => {
-    know(await post(`api/v2/jobs/${job.id}/cancel`));
+    const asked = askedNow();
+    answered(await post(`api/v2/jobs/${job.id}/cancel`), asked);
     refresh();
   });
 }

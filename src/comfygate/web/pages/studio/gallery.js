@@ -5,7 +5,7 @@ import { batch, computed, html, seen, signal, useEffect } from "../shell/html.js
 import { Icon } from "../shell/icons.js";
 import { said, t } from "../shell/texts.js";
 import { forget, Made } from "./card.js";
-import { ended, jobs, know, workflows } from "./state.js";
+import { answered, askedNow, ended, jobs, workflows } from "./state.js";
 
 const PAGE = 24;
 const ZIP_MAX = 100;
@@ -24,11 +24,12 @@ async function load(more = false) {
   if (asked.workflow) query.set("workflow", asked.workflow);
   if (more && cursor.value) query.set("cursor", cursor.value);
   busy.value = true;
+  const since = askedNow();
   try {
     const page = await get(`gate/v1/jobs?${query}`);
     if (asked !== wanted.value) return;
     batch(() => {
-      page.jobs.forEach(know);
+      page.jobs.forEach((job) => answered(job, since));
       listed.value = more ? [...listed.value, ...page.jobs.map((job) => job.id)] : page.jobs.map((job) => job.id);
       cursor.value = page.next_cursor;
     });

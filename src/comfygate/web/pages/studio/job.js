@@ -7,7 +7,7 @@ import { Icon } from "../shell/icons.js";
 import { moment, said, t } from "../shell/texts.js";
 import { failure, forget, Money, Output, Status, titleOf, Working } from "./card.js";
 import { Compare } from "./compare.js";
-import { addressOf, before, ended, jobs, know, kindOf, look, named } from "./state.js";
+import { addressOf, answered, askedNow, before, ended, jobs, kindOf, look, named } from "./state.js";
 
 async function once_more(job) {
   const inputs = Object.fromEntries(job.inputs.map((one) => [one.input, one.asset_id]));
@@ -21,8 +21,9 @@ async function once_more(job) {
   const price = quote.charged ? t("price.n", { n: quote.charged }) : t("price.free");
   const key = oneTimeKey();
   if (!(await ask({ title: t("job.again_title"), text: t("job.again_text", { price }), confirm: t("button.make", { price }) }))) return;
+  const asked = askedNow();
   const made = await post(`${path}/jobs`, order, { key });
-  know({ workflow: job.workflow, style: job.style, charged: quote.charged, hold: "placed", inputs: job.inputs, eta: null, ...made });
+  answered({ workflow: job.workflow, style: job.style, charged: quote.charged, hold: "placed", inputs: job.inputs, eta: null, ...made }, asked);
   note(t("make.placed"));
   go("job", made.id);
 }

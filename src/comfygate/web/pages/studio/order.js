@@ -9,7 +9,7 @@ import { credits, said, t } from "../shell/texts.js";
 import { Shown } from "./catalogue.js";
 import { fault, Field, sent } from "./fields.js";
 import { clear, FileField, fileOf, reuse } from "./picture.js";
-import { know, look, named, workflows } from "./state.js";
+import { answered, askedNow, look, named, workflows } from "./state.js";
 
 const QUOTE_MS = 250;
 
@@ -138,10 +138,11 @@ async function order(draft, event) {
   }
   // The same for every try of this order: however often it is sent, one job comes of it.
   draft.key ??= oneTimeKey();
+  const asked = askedNow();
   try {
     const job = await post(`gate/v1/workflows/${encodeURIComponent(draft.workflow.name)}/jobs`, orderOf(draft), { key: draft.key });
     draft.key = null;
-    know({ workflow: draft.workflow.name, style: draft.style.value, charged: draft.quote.value?.charged ?? 0, hold: "placed", inputs: [], eta: null, ...job });
+    answered({ workflow: draft.workflow.name, style: draft.style.value, charged: draft.quote.value?.charged ?? 0, hold: "placed", inputs: [], eta: null, ...job }, asked);
     look(job.id).catch(() => {});
     note(t("make.placed"));
   } catch (error) {

@@ -36,6 +36,19 @@ export function know(job) {
   });
 }
 
+// How often the stream told of a job. An answer that was asked for before it last did is older than what it told.
+const heard = new Map();
+let times = 0;
+export const askedNow = () => times;
+export function answered(job, asked) {
+  if ((heard.get(job.id) ?? 0) <= asked) know(job);
+  else if (jobs.value.has(job.id)) know({ ...job, ...jobs.value.get(job.id) });
+}
+function hear(id) {
+  times += 1;
+  heard.set(id, times);
+}
+
 export function hide(id) {
   batch(() => {
     change(id, () => null);
@@ -64,8 +77,14 @@ function preview({ id, content_type, data_base64 }) {
 
 const TAKE = {
   account: told,
-  job: know,
-  gone: ({ id }) => hide(id),
+  job: (job) => {
+    hear(job.id);
+    know(job);
+  },
+  gone: ({ id }) => {
+    hear(id);
+    hide(id);
+  },
   moved: ({ id, queue_position, eta }) => change(id, (job) => job && {
     ...job, queue_position, ...(eta ? { eta, heard_at: Date.now() } : {}),
   }),
@@ -89,9 +108,10 @@ export async function loadCatalogue() {
 
 // One job with the values it was ordered with; null if it is gone.
 export async function look(id) {
+  const asked = askedNow();
   try {
     const job = await get(`gate/v1/jobs/${encodeURIComponent(id)}`);
-    know(job);
+    answered(job, asked);
     return job;
   } catch (error) {
     if (error.status === 404) hide(id);
