@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from comfygate.api import ops_stream
 from comfygate.domain.staff import OPERATORS_MAY
@@ -253,7 +253,7 @@ async def refused(page: Page, method: str, address: str) -> int:
 async def test_two_operate_at_once_and_each_is_named(house: Studio) -> None:
     ada, bob = await staff(house, "ada"), await staff(house, "bob", "operator")
     eve = await house.gateway.add_account("eve", credits=3)
-    async with house.person() as (hers, _), house.person() as (his, _):
+    async with house.person() as (hers, seen), house.person() as (his, _):
         one, other = await house.signed_in(hers, ada), await house.signed_in(his, bob)
         await look(house, one, "")
         await look(house, other, "")
@@ -276,7 +276,12 @@ async def test_two_operate_at_once_and_each_is_named(house: Studio) -> None:
         asked = one.get_by_role("dialog")
         await asked.locator("[name=amount]").fill("4")
         await asked.locator("[name=reason]").fill("thanks")
-        # Pressed twice it is granted once.
+        # The answer is lost, and it is pressed again, twice: it is granted once.
+        seen.allowed.add("ERR_FAILED")
+        await one.route(re.compile("/credits$"), answer_lost, times=1)
+        await asked.get_by_role("button", name="Grant credits").click()
+        await expect(asked.get_by_role("alert")).to_contain_text("did not answer")
+        assert await eve.credits() == (7, 0)
         await asked.get_by_role("button", name="Grant credits").dblclick()
         await expect(asked).to_have_count(0)
         done = rows(other, "Audit")
@@ -284,6 +289,12 @@ async def test_two_operate_at_once_and_each_is_named(house: Studio) -> None:
             line = done.filter(has=other.get_by_role("link", name=operation, exact=True)).first
             await expect(line.get_by_role("link", name=who, exact=True)).to_be_visible()
         assert await eve.credits() == (7, 0)
+
+
+async def answer_lost(route: Route) -> None:
+    """Let a request through and its answer not."""
+    await route.fetch()
+    await route.abort()
 
 
 async def test_what_is_hostile_is_text_and_what_is_sent_again_does_no_harm(house: Studio) -> None:

@@ -1,4 +1,5 @@
 // What is done to an account and its keys.
+import { oneTimeKey } from "../shell/api.js";
 import { tier } from "../shell/session.js";
 import { exact, t } from "../shell/texts.js";
 import { act, doPost, doRemove, path, reveal } from "./acts.js";
@@ -9,14 +10,18 @@ const REASON_MAX = 500;
 const ROLES = ["user", "operator", "admin"];
 const of = (account, ...rest) => path("accounts", account.id, ...rest);
 
-export const grant = (account) => act({
-  title: t("person.grant_title", { name: account.name }), text: t("person.grant_text"), confirm: t("person.grant"), done: t("person.granted"),
-  fields: [
-    { name: "amount", label: t("credits.amount"), kind: "number", required: true, least: 1 },
-    { name: "reason", label: t("story.reason"), hint: t("person.reason_hint"), required: true, most: REASON_MAX },
-  ],
-  work: doPost(of(account, "credits")),
-});
+export function grant(account) {
+  // Sent again after an answer that was lost, the same amount counts once.
+  const key = oneTimeKey();
+  return act({
+    title: t("person.grant_title", { name: account.name }), text: t("person.grant_text"), confirm: t("person.grant"), done: t("person.granted"),
+    fields: [
+      { name: "amount", label: t("credits.amount"), kind: "number", required: true, least: 1 },
+      { name: "reason", label: t("story.reason"), hint: t("person.reason_hint"), required: true, most: REASON_MAX },
+    ],
+    work: (sent) => doPost(of(account, "credits"))({ ...sent, reference: `page ${key} ${sent.amount}` }),
+  });
+}
 
 export const changeTier = (account) => act({
   title: t("person.tier_title", { name: account.name }), text: t("person.tier_text"), confirm: t("fleet.change"), done: t("fleet.changed"),

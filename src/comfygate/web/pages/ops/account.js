@@ -87,7 +87,7 @@ export const Account = seen(({ id }) => {
     serial.value += 1;
     await again();
   };
-  // Events do not say whose job it is, nor to whom something was done.
+  // An operation does not say to whom it was done.
   useEvents((one) => one.kind === "operation" || one.account_id === found.value?.id, again);
   if (gone.value) return html`<${Gone} text=${gone.value} />`;
   const account = found.value;

@@ -96,6 +96,7 @@ export const Listing = seen(({ label, address, query = {}, columns, keyOf, none,
   const rows = useSignal(null);
   const cursor = useSignal(null);
   const latest = useSignal("");
+  // What `rows` are those of, and why there are none.
   const shown = useSignal(null);
   const refused = useSignal("");
   const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ""));
