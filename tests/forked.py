@@ -58,6 +58,8 @@ def _become(
     sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
     sys.stderr.reconfigure(write_through=True)  # type: ignore[union-attr]
     faulthandler.register(STACKS, file=sys.stderr)
+    # What a shell starts in the background has it ignored, and so have all that come from it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
