@@ -99,7 +99,7 @@ GOALS = [
         for whose in ("accounts'", "operators'")
     ),
     Goal(
-        "a fifth of 200 pages never reading: median wait of jobs over all reading", "pages",
+        "a fifth of 200 pages never reading: wait of jobs, median, over all reading", "pages",
         "40 of 200 pages never read: submit to start on a server, median", 1.5, ratio=True, engines=_ONE,
     ),
     Goal("200 pages: memory a page", "pages", "200 pages: memory a page, in use", 150, "kB", engines=_ONE),
