@@ -27,6 +27,7 @@ PRELOADED = (
     "comfygate.cli.command", "comfygate.cli.gateway", "comfygate.simulator", "tests.forked",
 )  # fmt: skip
 
+STOP_SECONDS = 5.0
 STACKS = signal.SIGUSR1
 """Has a process say where its threads are."""
 _lock = threading.Lock()
@@ -106,8 +107,11 @@ class Process:
         saying = asyncio.ensure_future(self.communicate())
         done, _ = await asyncio.wait({saying}, timeout=seconds)
         if not done:
-            self.send_signal(STACKS)
-            self.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                self.send_signal(STACKS)
+                self.terminate()
+                await asyncio.wait({saying}, timeout=STOP_SECONDS)
+                self.kill()
             out, err = await saying
             raise AssertionError(f"still running after {seconds:g} s:\n{out.decode()}\n{err.decode()}")
         return saying.result()

@@ -14,11 +14,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import LifoQueue
 from typing import Any, Final, Protocol
 
 import structlog
@@ -92,6 +92,14 @@ class _Worker:
     def __init__(self, weights: str) -> None:
         self._weights = weights
         self.process: subprocess.Popen[bytes] | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """End the process; none is started any more."""
+        self._closed = True
+        process, self.process = self.process, None
+        if process is not None:
+            _end(process)
 
     def ask(self, request: Json, body: bytes, seconds: float) -> Json:
         """Its answer. Raises WorkerEnded."""
@@ -119,6 +127,8 @@ class _Worker:
         return answer
 
     def _running(self) -> subprocess.Popen[bytes]:
+        if self._closed:
+            raise WorkerEnded("the service stops")
         if self.process is None or self.process.poll() is not None:
             if self.process is not None:
                 _end(self.process)
@@ -140,10 +150,9 @@ class PictureWorkers:
         self.trouble = ""
         self.look_seconds, self.score_seconds = LOOK_SECONDS, SCORE_SECONDS
         self._workers = [_Worker(weights) for _ in range(most)]
-        # The one that was at work last is the next: others start only where it is not enough.
-        self._free: LifoQueue[_Worker] = LifoQueue()
-        for worker in reversed(self._workers):
-            self._free.put(worker)
+        # The one that was at work last is the next: others start only where it is not enough. Each of as many
+        # threads finds one.
+        self._free = deque(self._workers)
         self._line = ThreadPoolExecutor(most, "screening")
         self._is_ready = False
         self._trouble_until = 0.0
@@ -193,11 +202,13 @@ class PictureWorkers:
 
     def close(self) -> None:
         """End the workers; whoever still waits for one is refused."""
+        self._line.shutdown(wait=False, cancel_futures=True)
         for worker in self._workers:
-            process, worker.process = worker.process, None
-            if process is not None:
-                _end(process)
-        self._line.shutdown(wait=True, cancel_futures=True)
+            worker.close()
+        self._line.shutdown(wait=True)
+        for worker in self._workers:
+            # One that was just being started.
+            worker.close()
 
     @property
     def process_ids(self) -> list[int]:
@@ -248,11 +259,12 @@ class PictureWorkers:
 
     def _ask(self, request: Json, body: bytes, seconds: float) -> Json:
         """In one of as many threads as there are workers."""
-        worker = self._free.get()
+        worker = self._free.pop()
         try:
             return worker.ask(request, body, seconds)
         finally:
-            self._free.put(worker)
+            # One that has to be started anew is the last choice.
+            (self._free.append if worker.process else self._free.appendleft)(worker)
 
 
 def _unavailable(reason: str) -> ScreeningUnavailable:

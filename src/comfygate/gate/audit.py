@@ -44,8 +44,9 @@ async def record(
         log.error(
             "audit.not_recorded", actor=actor, operation=operation, result=result, error=trouble.message
         )
-    # After it is written down: whoever hears of it reads the log.
-    ctx.feed.note(ctx.now_ms(), "operation", actor=actor, operation=operation, result=result)
+    finally:
+        # After it is written down: whoever hears of it reads the log.
+        ctx.feed.note(ctx.now_ms(), "operation", actor=actor, operation=operation, result=result)
 
 
 def _said(error: BaseException) -> str:

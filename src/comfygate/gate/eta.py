@@ -162,7 +162,7 @@ class _Look:
         self._came = etas.came_lately(conn)
         self._apart = etas.pairs_apart(conn, self._now_ms)
         self._lines: dict[str, list[InLine]] = {}
-        self._times: dict[str, RunTimes] = {}
+        self._times: dict[tuple[tuple[str, ...], frozenset[str]], RunTimes] = {}
         self._scores: dict[tuple[str, int], list[float]] = {}
 
     def eta(self, job: JobRow) -> Eta | None:
@@ -282,11 +282,12 @@ class _Look:
         """What was measured in these lanes, and in those whose jobs keep the slots busy."""
         busy = {one.kind.lane for one in (*self._flying, *self._behind)}
         wanted = sorted({*lanes, *busy})
-        key = ",".join(wanted)
+        kinds = {one.kind for line in (self._came, *self._lines.values()) for one in line}
+        kinds |= {one.kind for one in (*self._flying, *self._behind)}
+        workflows = self._wanted | {kind.workflow for kind in kinds}
+        # A line that was looked at since has workflows of its own: who else asks changes nothing.
+        key = (tuple(wanted), frozenset(workflows))
         if key not in self._times:
-            kinds = {one.kind for line in (self._came, *self._lines.values()) for one in line}
-            kinds |= {one.kind for one in (*self._flying, *self._behind)}
-            workflows = self._wanted | {kind.workflow for kind in kinds}
             found: dict[tuple[Kind, str], list[int]] = {}
             for lane in wanted:
                 found |= run_times.measured(self._conn, lane, workflows)
