@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Page, Route, expect
 
 from comfygate.simulator import Simulator
 from tests.promises.rig import Caller, plain_graph
@@ -134,6 +135,27 @@ async def test_jobs_come_by_themselves_and_one_is_canceled(house: Studio) -> Non
         assert (await ben.credits())[1] == 0
 
 
+async def turned_back_in_vain(page: Page, button: str, address: re.Pattern[str]) -> None:
+    """Say yes, and try to leave while it is done: what is shown this once would be lost."""
+    going, let_go = asyncio.Event(), asyncio.Event()
+
+    async def held(route: Route) -> None:
+        answer = await route.fetch()
+        going.set()
+        await let_go.wait()
+        await route.fulfill(response=answer)
+
+    await page.route(address, held, times=1)
+    asked = page.get_by_role("dialog")
+    await asked.get_by_role("button", name=button, exact=True).click()
+    await going.wait()
+    await expect(asked.get_by_role("button", name="Cancel")).to_be_disabled()
+    for _ in range(2):
+        await page.keyboard.press("Escape")
+    await expect(asked).to_be_visible()
+    let_go.set()
+
+
 async def test_an_account_is_steered(house: Studio) -> None:
     boss, eve = await staff(house, "boss3"), await house.gateway.add_account(EVIL, credits=3)
     async with house.person(color_scheme="dark") as (context, _), house.person() as (hers, out):
@@ -162,7 +184,7 @@ async def test_an_account_is_steered(house: Studio) -> None:
         assert (await eve.call("GET", "/gate/v1/account"))["tier"] == "vip"
 
         await does(page, "Add a key").click()
-        await agree(page, "Add a key")
+        await turned_back_in_vain(page, "Add a key", re.compile("/keys$"))
         key = await secret(page)
         other = Caller(eve.session, eve.url, eve.id, key)
         assert await other.credits() == (43, 0)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import expect
 
 from tests.web.browser import browsing
 from tests.web.chromium import PHONE, Studio, studio
@@ -75,6 +76,24 @@ async def test_by_key_on_a_phone_in_chinese_and_signed_out_elsewhere(house: Stud
             await desk.ask("GET", "/gate/v1/account", status=401)
         await page.get_by_role("button", name="退出", exact=True).click()
         await page.wait_for_url("**/sign-in")
+
+
+async def test_tabs_follow_who_is_signed_in(house: Studio) -> None:
+    """No page shows one account and acts as another, or stays open once it is signed out."""
+    fay, gus = (
+        await house.gateway.add_account("fay", credits=3),
+        await house.gateway.add_account("gus", credits=7),
+    )
+    async with house.person() as (context, watched):
+        watched.allowed.add("401")
+        first = await house.signed_in(context, fay)
+        second = await house.signed_in(context, gus)
+        await expect(first.locator("[data-credits]")).to_have_text("7")
+        await first.get_by_role("heading", name="gus").wait_for()
+        await second.locator("summary").last.click()
+        await second.get_by_role("button", name="Sign out").click()
+        for page in (second, first):
+            await page.wait_for_url("**/sign-in")
 
 
 async def test_nobody_ends_the_session_of_another(house: Studio) -> None:

@@ -15,9 +15,9 @@ const Do = ({ when = true, of, title, work, danger = false }) => when && can(of)
 const Head = ({ account, then }) => html`<div class="lead story-lead"><div class="grow"><div class="row"><h1>${account.name}</h1>
       <span class="tag">${tier(account.tier)}</span>${account.role !== "user" && html`<span class="tag accent">${role(account.role)}</span>`}
       ${account.disabled_at_ms && html`<span class="tag bad" data-state="disabled">${t("person.disabled")}</span>`}</div><${Copied} text=${account.id} /></div>
-    <div class="row"><${Do} of="credits.grant" title=${t("person.grant")} work=${then(() => grant(account))} />
-      <${Do} of="accounts.tier" title=${t("person.tier_change")} work=${then(() => changeTier(account))} />
-      <${Do} of="accounts.role" title=${t("person.role_change")} work=${then(() => changeRole(account))} />
+    <div class="row"><${Do} of="credits.grant" when=${!account.merged_into} title=${t("person.grant")} work=${then(() => grant(account))} />
+      <${Do} of="accounts.tier" when=${!account.merged_into} title=${t("person.tier_change")} work=${then(() => changeTier(account))} />
+      <${Do} of="accounts.role" when=${!account.merged_into} title=${t("person.role_change")} work=${then(() => changeRole(account))} />
       <${Do} of="accounts.sign_in" when=${!account.disabled_at_ms} title=${t("person.code")} work=${then(() => signInCode(account))} />
       <${Do} of="accounts.suspend" when=${!account.disabled_at_ms} danger title=${t("person.suspend")} work=${then(() => suspend(account))} />
       <${Do} of="accounts.restore" when=${account.disabled_at_ms && !account.merged_into} title=${t("person.restore")} work=${then(() => restore(account))} /></div></div>

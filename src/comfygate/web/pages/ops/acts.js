@@ -1,7 +1,7 @@
 // What operators do: a question with the fields it needs, the deed, and a word that it was done.
 import { post, remove } from "../shell/api.js";
-import { ask, note } from "../shell/dialog.js";
-import { html, seen, signal } from "../shell/html.js";
+import { ask, attempt, note } from "../shell/dialog.js";
+import { html, seen, signal, useState } from "../shell/html.js";
 import { Icon } from "../shell/icons.js";
 import { t } from "../shell/texts.js";
 
@@ -105,12 +105,14 @@ export const doRemove = (address) => () => remove(`gate/v1/ops/${address}`);
 export const path = (...pieces) => pieces.map(encodeURIComponent).join("/");
 
 const Secret = ({ secret }) => {
-  const copy = async () => {
+  // Said on the button: a note would be below the question.
+  const [copied, setCopied] = useState(false);
+  const copy = () => attempt(async () => {
     await navigator.clipboard.writeText(secret);
-    note(t("act.copied"));
-  };
+    setCopied(true);
+  });
   return html`<div class="secret"><code>${secret}</code>
-    ${globalThis.isSecureContext && html`<button type="button" class="button quiet small" onClick=${copy}><${Icon} name="copy" size=${16} />${t("act.copy")}</button>`}</div>`;
+    ${globalThis.isSecureContext && html`<button type="button" class="button quiet small" onClick=${copy}><${Icon} name="copy" size=${16} />${t(copied ? "act.copied" : "act.copy")}</button>`}</div>`;
 };
 
 // Shows what is shown this once: a key, a code.

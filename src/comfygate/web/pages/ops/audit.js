@@ -2,10 +2,10 @@
 import { html, seen, useEffect, useState } from "../shell/html.js";
 import { has, t } from "../shell/texts.js";
 import { asked, askedAt, askFor, useSerial } from "./asked.js";
-import { AccountLink, ACCOUNTS_ACTOR, Actor, JobLink, Listing, ServerLink, shortly } from "./bits.js";
+import { AccountLink, Actor, JobLink, Listing, ServerLink, shortly } from "./bits.js";
 import { At } from "./telling.js";
 
-const ACTORS = ["cli", "control", "admin", "screening", ACCOUNTS_ACTOR];
+const ACTORS = ["cli", "control", "admin", "screening"];
 const NOUNS = ["accounts.", "codes.", "credits.", "jobs.", "keys.", "lanes.", "payments.", "review.", "servers."];
 
 function told(operation, name, value) {

@@ -1,7 +1,7 @@
 // Small things that all of the operator's pages show.
 import { get } from "../shell/api.js";
 import { attempt, note } from "../shell/dialog.js";
-import { html, seen, useEffect, useSignal } from "../shell/html.js";
+import { html, seen, useEffect, useRef, useSignal } from "../shell/html.js";
 import { Icon } from "../shell/icons.js";
 import { brief, count, exact, has, moment, t } from "../shell/texts.js";
 import { now } from "./state.js";
@@ -35,7 +35,7 @@ export const Since = seen(({ at }) => (at ? html`<time datetime=${new Date(at).t
 
 const TONES = {
   up: "good", open: "good", succeeded: "good", released: "good", balanced: "good", redeemed: "good",
-  suspect: "warm", paused: "warm", draining: "warm", drained: "warm", canceled: "warm", expired: "warm", waiting: "warm", trial: "warm",
+  suspect: "warm", paused: "warm", draining: "warm", drained: "warm", canceled: "warm", canceling: "warm", expired: "warm", waiting: "warm", trial: "warm",
   down: "bad", quarantined: "bad", failed: "bad", rejected: "bad", disabled: "bad",
   running: "accent", queued: "", unknown: "",
 };
@@ -61,25 +61,36 @@ export const Table = ({ label, columns, rows, keyOf }) => html`<div class="sheet
   <tbody>${rows.map((row) => html`<tr key=${keyOf(row)} data-row=${keyOf(row)}>${columns.map((one) => html`<td key=${one.title} class=${one.end ? "end number" : null}>${one.cell(row)}</td>`)}</tr>`)}</tbody>
 </table></div>`;
 
+const AGAIN_MS = 5000;
+
 // Reads an address whenever it changes; `found` is a signal with what came, null until then, `again()` reads once more.
 export function useRead(address) {
   const found = useSignal(null);
   const gone = useSignal(null);
+  const here = useRef(address);
   const read = async () => {
     try {
       const body = await get(address);
+      if (here.current !== address) return;
       found.value = body;
       gone.value = null;
     } catch (error) {
       // What is asked for is not there, or nothing that could be.
       if (error.status !== 404 && error.status !== 422) throw error;
-      gone.value = error.message;
+      if (here.current === address) gone.value = error.message;
     }
   };
-  const again = () => attempt(read);
+  // What could not be read is read again while there is nothing to show.
+  const again = async () => {
+    if (!(await attempt(read)) && here.current === address && !found.value) setTimeout(again, AGAIN_MS);
+  };
   useEffect(() => {
+    here.current = address;
     found.value = null;
     again();
+    return () => {
+      here.current = null;
+    };
   }, [address]);
   return { found, gone, again };
 }
@@ -101,37 +112,51 @@ export const Listing = seen(({ label, address, query = {}, columns, keyOf, none,
   const refused = useSignal("");
   const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== ""));
   const here = `${address}?${asked}`;
-  const ask = async (more) => {
+  // Only what was asked for last counts.
+  const turn = useRef(0);
+  const busy = useSignal(false);
+  const page = async (more) => {
+    const mine = (turn.current += 1);
     const wanted = new URLSearchParams(asked);
     const kept = shown.value === here ? rows.value.length : 0;
     wanted.set("limit", more ? PAGE : Math.min(Math.max(PAGE, kept), PAGE_MAX));
     if (more) wanted.set("cursor", cursor.value);
-    latest.value = here;
-    const page = await get(`${address}?${wanted}`);
-    if (latest.value !== here) return;
-    rows.value = more ? [...rows.value, ...page.rows] : page.rows;
-    cursor.value = page.next_cursor;
+    let found = await get(`${address}?${wanted}`);
+    // A page may be empty and have a next one: the service looks at so many rows and no more.
+    while (!found.rows.length && found.next_cursor && mine === turn.current) {
+      wanted.set("cursor", found.next_cursor);
+      found = await get(`${address}?${wanted}`);
+    }
+    if (mine !== turn.current) return;
+    rows.value = more ? [...rows.value, ...found.rows] : found.rows;
+    cursor.value = found.next_cursor;
     [shown.value, refused.value] = [here, ""];
   };
   const read = async (more) => {
+    busy.value = more;
+    latest.value = here;
     try {
-      await ask(more);
+      await page(more);
     } catch (error) {
       if (latest.value !== here) return;
       // Rows stay where they are those that were asked for; they are not shown for others.
       if (shown.value === here) note(error.message, "bad");
       else [rows.value, cursor.value, shown.value, refused.value] = [null, null, null, error.message];
+    } finally {
+      busy.value = false;
     }
   };
   useEffect(() => {
-    read(false);
+    // While somebody asks for more, that comes first: it is read anew the next time.
+    if (!busy.value || latest.value !== here) read(false);
   }, [here, serial]);
   const whole = new URLSearchParams(asked);
   whole.set("format", "csv");
   return html`<div class="listing">
-    ${rows.value === null ? refused.value ? html`<p class="fault" role="alert">${refused.value}</p>` : html`<${Waits} />` : rows.value.length ? html`<${Table} label=${label} columns=${columns} rows=${rows.value} keyOf=${keyOf} />`
+    ${rows.value === null ? refused.value ? html`<p class="fault" role="alert">${refused.value}</p>
+      <p><button type="button" class="button quiet small" onClick=${() => read(false)}>${t("first.look_again")}</button></p>` : html`<${Waits} />` : rows.value.length ? html`<${Table} label=${label} columns=${columns} rows=${rows.value} keyOf=${keyOf} />`
       : html`<${Nothing}>${none}<//>`}
-    <p class="row">${cursor.value && html`<button type="button" class="button quiet small" onClick=${() => read(true)}>${t("button.more")}</button>`}
+    <p class="row">${cursor.value && html`<button type="button" class="button quiet small" disabled=${busy.value} onClick=${() => read(true)}>${t("button.more")}</button>`}
       <a class="button bare small" href=${`${address}?${whole}`} download><${Icon} name="download" size=${16} />${t("ops.csv")}</a></p>
   </div>`;
 });

@@ -30,8 +30,8 @@ export function serverFields(now = null) {
   return [
     ...(now ? [] : [{ name: "name", label: t("fleet.name"), hint: t("fleet.name_hint"), required: true, most: 63, example: "gpu-1" }]),
     { name: "url", label: t("fleet.url"), required: true, most: 2000, value: now?.url ?? "", example: "10.0.0.5:8188" },
-    { name: "lanes", label: t("now.lanes"), kind: "many", required: true, value: now?.lanes ?? [], options: [...lanes.value.keys()].map((name) => [name, name]) },
-    { name: "slots", label: t("fleet.slots"), hint: t("fleet.slots_hint"), kind: "number", least: 1, most: 64, value: now?.slots ?? 1 },
+    { name: "lanes", label: t("now.lanes"), kind: "many", required: true, value: now?.lanes ?? [], options: [...new Set([...lanes.value.keys(), ...(now?.lanes ?? [])])].map((name) => [name, name]) },
+    { name: "slots", label: t("fleet.slots"), hint: t("fleet.slots_hint"), kind: "number", required: true, least: 1, most: 64, value: now?.slots ?? 1 },
     { name: "ahead", label: t("fleet.ahead"), hint: t("fleet.ahead_hint"), kind: "select", options: ahead, value: String(now?.ahead ?? 0) },
   ];
 }

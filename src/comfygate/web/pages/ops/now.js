@@ -100,7 +100,7 @@ const Server = ({ server }) => {
 // What happened, in words; ids and names in it lead on.
 function said(one) {
   if (one.kind.startsWith("job.")) {
-    return html`<${JobLink} id=${one.job_id} /> <span class="soft">${one.lane}</span> <${State} name=${one.kind.slice(4)} />
+    return html`<${JobLink} id=${one.job_id} /> <span class="soft">${one.lane}</span> <${State} name=${one.kind.slice(4)} of="status" />
       ${one.place > 0 && one.kind === "job.queued" && html` <span class="soft">${t("now.place", { n: one.place })}</span>`}`;
   }
   if (one.kind === "server") return html`<${ServerLink} name=${one.server} />: ${one.was && html`<${State} name=${one.was} /> → `}<${State} name=${one.state} />`;

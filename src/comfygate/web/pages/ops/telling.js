@@ -1,5 +1,5 @@
 // Words and small parts that the stories of jobs, accounts and servers share.
-import { note } from "../shell/dialog.js";
+import { attempt, note } from "../shell/dialog.js";
 import { html, seen } from "../shell/html.js";
 import { Icon } from "../shell/icons.js";
 import { brief, clock, count, exact, has, moment, t } from "../shell/texts.js";
@@ -53,10 +53,10 @@ export const movements = () => [
 
 // An id in full, to take along.
 export const Copied = ({ text }) => {
-  const copy = async () => {
+  const copy = () => attempt(async () => {
     await navigator.clipboard.writeText(text);
     note(t("act.copied"));
-  };
+  });
   return html`<span class="copied"><code class="mono">${text}</code>${globalThis.isSecureContext && html`
     <button type="button" class="button bare small square" aria-label=${`${t("act.copy")}: ${text}`} onClick=${copy}><${Icon} name="copy" size=${16} /></button>`}</span>`;
 };

@@ -29,6 +29,7 @@ export function leaveFor(page) {
 // Leaves for the page that signs in; it leads back here.
 export function signIn() {
   const here = location.pathname.split("/").pop();
+  sessionStorage.setItem("comfygate.place", location.hash);
   return leaveFor(here && here !== "studio" ? `sign-in?to=${encodeURIComponent(here)}` : "sign-in");
 }
 

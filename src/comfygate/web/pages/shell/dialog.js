@@ -10,20 +10,22 @@ let serial = 0;
 // True once the person agreed. `more`: a component drawn below the text (fields to fill in, say). `work`, if given, is
 // done before the question closes; where it is refused the question stays, and says why (`refused` hears it too).
 export function ask({ title, text, confirm, otherwise = t("button.keep"), danger = false, more = null, work = null, refused = null }) {
+  if (asked.value?.working) return Promise.resolve(false);
   asked.value?.answer(false);
   return new Promise((resolve) => {
-    asked.value = {
-      title, text, confirm, otherwise, danger, more, work, refused,
+    const question = {
+      title, text, confirm, otherwise, danger, more, work, refused, working: false,
       answer(yes) {
-        asked.value = null;
+        if (asked.value === question) asked.value = null;
         resolve(yes);
       },
     };
+    asked.value = question;
   });
 }
 
 // Whoever goes elsewhere has thought better of it.
-addEventListener("hashchange", () => asked.value?.answer(false));
+addEventListener("hashchange", () => asked.value?.working || asked.value?.answer(false));
 
 // Says something at the foot of the page for some seconds. `kind`: "good", "bad".
 export function note(text, kind = "good") {
@@ -50,29 +52,46 @@ const Question = ({ question }) => {
   const [busy, setBusy] = useState(false);
   const [fault, setFault] = useState("");
   useEffect(() => {
-    box.current.showModal();
+    const dialog = box.current;
+    const before = document.activeElement;
+    dialog.showModal();
+    return () => {
+      dialog.close();
+      if (before?.isConnected) before.focus();
+    };
   }, [question]);
+  const work = (now) => {
+    question.working = now;
+    setBusy(now);
+  };
+  // While it is being done there is no way back: what it gives would be lost.
+  const closed = () => {
+    // Told late, it may be open again.
+    if (asked.value !== question || box.current.open) return;
+    if (question.working) box.current.showModal();
+    else question.answer(false);
+  };
   const agree = async (event) => {
     event.preventDefault();
-    if (busy) return;
-    setBusy(true);
+    if (question.working) return;
+    work(true);
     try {
       await question.work?.();
       question.answer(true);
     } catch (error) {
-      setBusy(false);
+      work(false);
       setFault(question.refused?.(error) ?? error.message);
     }
   };
   return html`<dialog ref=${box} class="dialog" aria-labelledby="question-title"
-      onClose=${() => asked.value === question && question.answer(false)}>
+      onCancel=${(event) => question.working && event.preventDefault()} onClose=${closed}>
     <form class="dialog-form" novalidate onSubmit=${agree}>
       <h2 id="question-title">${question.title}</h2>
       ${question.text && html`<p>${question.text}</p>`}
       ${question.more}
       <p class="fault" role="alert" hidden=${!fault}>${fault}</p>
       <div class="row end">
-        <button type="button" class="button quiet" autofocus=${!question.more} onClick=${() => question.answer(false)}>${question.otherwise}</button>
+        <button type="button" class="button quiet" autofocus=${!question.more} disabled=${busy} onClick=${() => question.answer(false)}>${question.otherwise}</button>
         <button type="submit" class=${question.danger ? "button danger" : "button"} disabled=${busy}>${question.confirm}</button>
       </div>
     </form>

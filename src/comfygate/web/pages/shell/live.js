@@ -2,6 +2,7 @@
 // passes it on; a browser allows few connections to one host.
 import { get, signIn } from "./api.js";
 import { signal } from "./html.js";
+import { account } from "./session.js";
 
 const AGAIN_MS = [500, 1000, 2000, 4000, 8000, 15000];
 
@@ -55,7 +56,8 @@ function listen(tries = 0) {
 export function follow(how, taker) {
   stream = how;
   take = taker;
-  const channel = `comfygate.${how.address}`;
+  // Of this account at this service: another may be signed in in another tab, and another service below another prefix.
+  const channel = `comfygate.${account.value.id}.${new URL(how.address, location.href).pathname}`;
   if (!navigator.locks || !globalThis.BroadcastChannel) {
     listen();
     return;

@@ -11,6 +11,9 @@ const RANKS = { user: 0, operator: 1, admin: 2 };
 // Whether the person may see what is for this role.
 export const may = (role) => session.value !== null && RANKS[session.value.role] >= RANKS[role];
 
+// Tabs tell each other who is signed in: a page that shows one account must not act as another.
+const tabs = globalThis.BroadcastChannel ? new BroadcastChannel(`comfygate.session.${new URL("./", location.href).pathname}`) : null;
+
 export async function begin() {
   try {
     session.value = await call("GET", "gate/v1/session");
@@ -18,6 +21,11 @@ export async function begin() {
     if (error.status === 401) await signIn();
     throw error;
   }
+  if (!tabs) return;
+  tabs.onmessage = ({ data }) => {
+    if (data !== account.value.id) location.reload();
+  };
+  tabs.postMessage(account.value.id);
 }
 
 // The account as a stream or an answer tells it.
@@ -31,6 +39,7 @@ export async function refresh() {
 
 export async function leave(everywhere = false) {
   await remove(`gate/v1/session?of=${everywhere ? "all" : "this"}`);
+  tabs?.postMessage(null);
   await leaveFor("sign-in");
 }
 

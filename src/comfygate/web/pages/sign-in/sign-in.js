@@ -24,7 +24,9 @@ async function signIn(event, given) {
   try {
     await call("POST", "gate/v1/session", { json: given });
     const to = new URLSearchParams(location.search).get("to");
-    location.replace(PAGES.includes(to) ? to : "studio");
+    const place = sessionStorage.getItem("comfygate.place") ?? "";
+    sessionStorage.removeItem("comfygate.place");
+    location.replace(`${PAGES.includes(to) ? to : "studio"}${place.startsWith("#/") ? place : ""}`);
   } catch (error) {
     refused.value = error.message;
     code.value = "";

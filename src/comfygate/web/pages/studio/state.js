@@ -52,6 +52,7 @@ function hear(id) {
 export function hide(id) {
   batch(() => {
     change(id, () => null);
+    forgetPreview(id);
     lately.value = new Set([...lately.value].filter((one) => one !== id));
   });
 }
@@ -93,7 +94,7 @@ const TAKE = {
   all: ({ ids }) => {
     // What this page thinks is open and is not ended while nobody listened.
     const here = new Set(ids);
-    for (const job of open.value) if (!here.has(job.id)) look(job.id);
+    for (const job of open.value) if (!here.has(job.id)) look(job.id).catch(() => {});
   },
 };
 
