@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from comfygate.assets.blobs import Area, BlobStore, StoredBlob
+from comfygate.gate.claiming import Claiming
 from comfygate.gate.driving import BEHIND_MAX
 from comfygate.simulator import Simulator
+from comfygate.store.rows import ClaimedAttempt
 from tests.looking import before_the_next_look
-from tests.promises.rig import Caller, Gateway, image_graph, picture, plain_graph
+from tests.promises.rig import (
+    PATIENCE_SECONDS,
+    Caller,
+    Gateway,
+    gateway,
+    image_graph,
+    picture,
+    plain_graph,
+    settings_for,
+)
 
 
 class Storage:
@@ -135,3 +149,37 @@ async def test_what_was_brought_and_is_gone_is_brought_again(house: Gateway, sim
     assert (await ann.end(second))["status"] == "succeeded"
     assert uploaded(simulator) == 2
     await house.audit()
+
+
+async def test_a_free_server_asks_for_the_job_before_its_submission_is_committed(
+    tmp_path: Path, sqlite_url: str, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's writer does things in the order of asking, so the claim finds what it was woken for."""
+    real, asked, held, let_go = Claiming.first_in_order, asyncio.Event(), threading.Event(), threading.Event()
+
+    async def noted(self: Claiming, extra: int = 0) -> ClaimedAttempt | None:
+        asked.set()
+        return await real(self, extra)
+
+    def hold(_conn: Connection) -> None:
+        held.set()
+        assert let_go.wait(PATIENCE_SECONDS)
+
+    async with gateway(settings_for(tmp_path / "gate", sqlite_url)) as house:
+        await house.add_server("one", simulator.url, "image")
+        ann = await house.add_account("ann")
+        assert (await ann.end(await ann.submit(plain_graph(1))))["status"] == "succeeded"
+        monkeypatch.setattr(Claiming, "first_in_order", noted)
+        holding = asyncio.create_task(house.house.service.ctx.store.run(hold))
+        await asyncio.to_thread(held.wait, PATIENCE_SECONDS)
+        asked.clear()
+        submitting = asyncio.create_task(ann.submit(plain_graph(2)))
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await asked.wait()
+            assert not submitting.done()
+        finally:
+            let_go.set()
+        await holding
+        assert (await ann.end(await submitting))["status"] == "succeeded"
+        await house.audit()

@@ -19,11 +19,11 @@ from comfygate.gate.operate import CHANGING, perform
 from comfygate.simulator import Simulator
 from tests.promises.rig import Caller, plain_graph
 from tests.web.accessible import no_serious_fault
-from tests.web.chromium import PATIENCE_MS, PHONE, Studio, studio
+from tests.web.chromium import PHONE, Studio, studio
 from tests.web.operators import EVIL, agree, does, fits, look, rows, secret, staff
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-expect.set_options(timeout=PATIENCE_MS)
+NODE_SECONDS = 0.1
 NODES = 12
 """Of a job that is long enough to be seen going on."""
 
@@ -37,16 +37,9 @@ def soon() -> Iterator[None]:
         yield
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> AsyncIterator[Studio]:
-    async with studio(tmp_path_factory.mktemp("ops"), sqlite_template, node_seconds=0.1) as started:
-        yield started
-
-
 @pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def nothing_stays_held(house: Studio) -> AsyncIterator[None]:
+async def all_goes_on(house: Studio) -> AsyncIterator[None]:
     yield
-    house.sim.release()
     await house.gateway.operate("lanes.resume", lane="image")
     await house.gateway.operate("servers.resume", name="one")
 

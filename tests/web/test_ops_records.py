@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,14 +21,13 @@ from tests.api.classifying import Colours
 from tests.looking import before_the_next_look
 from tests.promises.rig import Caller, plain_graph
 from tests.web.accessible import no_serious_fault
-from tests.web.chromium import PATIENCE_MS, PHONE, ROOT, Studio, studio
+from tests.web.chromium import PHONE, ROOT, Studio, studio
+from tests.web.operators import EVIL, agree, does, fits, look, rows, staff
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-expect.set_options(timeout=PATIENCE_MS)
 RED = 0xFF0000
 """Held: the stand-in for the classifier takes it for what is not to be seen."""
-EVIL = "<img src=x onerror=alert(1)>"
-PLACES = ("#/plots", "#/reviews", "#/books", "#/catalogue", "#/audit")
+PLACES = ("plots", "reviews", "books", "catalogue", "audit")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -50,28 +50,6 @@ def context_of(house: Studio) -> Context:
     return house.gateway.house.service.ctx
 
 
-async def admin(house: Studio, name: str) -> Caller:
-    made = await house.gateway.add_account(name)
-    await perform(context_of(house), "accounts.role", {"account": made.id, "role": "admin"})
-    return made
-
-
-async def look(page: Page, house: Studio, route: str) -> None:
-    await page.goto(f"{house.url}/ops{route}")
-    await page.get_by_role("heading", level=1).wait_for()
-
-
-async def agree(page: Page, name: str) -> None:
-    """Answers the question that is asked with the button of this name."""
-    question = page.get_by_role("dialog")
-    await question.get_by_role("button", name=name).click()
-    await question.wait_for(state="hidden")
-
-
-def rows(page: Page, label: str) -> Locator:
-    return page.get_by_role("region", name=label, exact=True).locator("tbody tr")
-
-
 async def answered(page: Page, link: Locator) -> str:
     """The file behind a link, as the person's browser gets it."""
     href = await link.get_attribute("href")
@@ -81,13 +59,13 @@ async def answered(page: Page, link: Locator) -> str:
 
 
 async def test_a_held_result_is_looked_at_and_decided(house: Studio) -> None:
-    boss, eve = await admin(house, "boss"), await house.gateway.add_account(EVIL)
+    boss, eve = await staff(house, "boss"), await house.gateway.add_account(EVIL)
     good, bad = [await eve.submit(plain_graph(RED)) for _ in range(2)]
     for job in (good, bad):
         assert (await eve.end(job))["outputs"] == []
     async with house.person() as (context, _):
         page = await house.signed_in(context, boss)
-        await look(page, house, "#/reviews")
+        await look(house, page, "reviews")
         await expect(rows(page, "Reviews")).to_have_count(2)
         await expect(rows(page, "Reviews").first.get_by_role("link", name=EVIL)).to_be_visible()
         await no_serious_fault(page)
@@ -107,12 +85,12 @@ async def test_a_held_result_is_looked_at_and_decided(house: Studio) -> None:
         await expect(held).to_contain_text("no longer held here")
         await expect(rows(page, "Suspicions").filter(has_text="forgiven")).to_have_count(1)
         assert len((await eve.job(good))["outputs"]) == 1
-        await look(page, house, f"#/review/{bad}")
+        await look(house, page, f"review/{bad}")
         await page.get_by_role("button", name="Reject").click()
         await agree(page, "Reject")
         await expect(page.locator("[data-review]")).to_have_attribute("data-review", "rejected")
         assert (await eve.job(bad))["outputs"] == []
-        await look(page, house, "#/reviews")
+        await look(house, page, "reviews")
         await expect(page.get_by_text("Nothing waits for review.")).to_be_visible()
         await page.get_by_role("link", name="all", exact=True).click()
         await expect(rows(page, "Reviews")).to_have_count(2)
@@ -120,12 +98,12 @@ async def test_a_held_result_is_looked_at_and_decided(house: Studio) -> None:
 
 
 async def test_codes_payments_and_whether_the_books_balance(house: Studio) -> None:
-    carla, dan = await admin(house, "carla"), await house.gateway.add_account("dan", credits=7)
+    carla, dan = await staff(house, "carla"), await house.gateway.add_account("dan", credits=7)
     ctx = context_of(house)
     await purse.paid(ctx, charge_id="c-1", telegram_id=7, account_id=dan.id, stars=50, credits=30)
     async with house.person() as (context, watched):
         page = await house.signed_in(context, carla)
-        await look(page, house, "#/books")
+        await look(house, page, "books")
         await page.get_by_role("button", name="Make codes").click()
         question = page.get_by_role("dialog")
         await question.get_by_role("button", name="Make codes").click()
@@ -164,10 +142,10 @@ async def test_codes_payments_and_whether_the_books_balance(house: Studio) -> No
 
 
 async def test_the_audit_names_who_did_what_and_shows_it_at_once(house: Studio) -> None:
-    frank, ctx = await admin(house, "frank"), context_of(house)
+    frank, ctx = await staff(house, "frank"), context_of(house)
     async with house.person() as (context, _):
         page = await house.signed_in(context, frank)
-        await look(page, house, "#/audit")
+        await look(house, page, "audit")
         done = rows(page, "Audit")
         await expect(done.filter(has_text="accounts.role").first).to_contain_text("role admin")
         await perform(ctx, "lanes.pause", {"lane": "video"}, actor=f"account:{frank.id}")
@@ -210,14 +188,14 @@ INKED = """canvas => {
 
 
 async def test_plots_draw_each_range_and_say_it_in_tables(house: Studio) -> None:
-    gina = await admin(house, "gina")
+    gina = await staff(house, "gina")
     assert (await gina.end(await gina.submit(plain_graph())))["status"] == "succeeded"
     await counted(gina)
     async with house.person(color_scheme="dark") as (context, _):
         page = await house.signed_in(context, gina)
         ended = page.locator("[data-plot=ended]")
         for name in ("1 hour", "24 hours", "7 days", "30 days"):
-            await look(page, house, "#/plots")
+            await look(house, page, "plots")
             await page.get_by_role("link", name=name, exact=True).click()
             for measure in ("wait", "ended", "busy", "credits"):
                 plot = page.locator(f"[data-plot={measure}]")
@@ -248,17 +226,17 @@ async def test_plots_draw_each_range_and_say_it_in_tables(house: Studio) -> None
 
 
 async def test_a_broken_workflow_and_every_page_on_a_phone(house: Studio) -> None:
-    hugo = await admin(house, "hugo")
+    hugo = await staff(house, "hugo")
     async with house.person(**PHONE, locale="zh-CN") as (context, _):
         page = await house.signed_in(context, hugo)
         for place in PLACES:
-            await look(page, house, place)
+            await look(house, page, place)
             await expect(page.locator("[aria-busy=true]")).to_have_count(0)
-            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), place
+            await fits(page)
             await no_serious_fault(page)
     async with house.person() as (context, _):
         page = await house.signed_in(context, hugo)
-        await look(page, house, "#/catalogue")
+        await look(house, page, "catalogue")
         refused = page.locator("[data-refused=sketch]")
         await expect(refused).to_contain_text("did you mean 'price'?")
         await expect(refused.locator(".faults li")).to_have_count(2)
@@ -270,3 +248,30 @@ async def test_a_broken_workflow_and_every_page_on_a_phone(house: Studio) -> Non
         await page.get_by_text("The graph as JSON").click()
         await expect(page.locator("pre")).to_contain_text('"class_type": "LoadImage"')
         await no_serious_fault(page)
+
+
+async def test_a_long_list_is_read_whole_and_nothing_twice(house: Studio) -> None:
+    ida = await staff(house, "ida")
+    for _ in range(120):
+        await house.gateway.operate("lanes.resume", lane="image")
+    async with house.person() as (context, seen):
+        page = await house.signed_in(context, ida)
+        seen.allowed.add("ERR_FAILED")
+        await page.route(re.compile(r"/ops/audit\?"), lambda route: route.abort(), times=1)
+        await look(house, page, "audit", "operation=lanes.resume")
+        # What could not be read says so, and is read when it is asked for once more.
+        await expect(page.get_by_role("alert").filter(has_text="did not answer")).to_be_visible()
+        await does(page, "Look again").click()
+        lines = rows(page, "Audit")
+        await expect(lines).to_have_count(50)
+        await does(page, "Show more").dblclick()
+        await expect(lines).to_have_count(100)
+        await does(page, "Show more").click()
+        await expect(does(page, "Show more")).to_have_count(0)
+        shown = await lines.evaluate_all("all => all.map((one) => one.dataset.row)")
+        assert len(shown) == len(set(shown)) >= 120
+        # Read anew because of what was just done, it keeps its length.
+        await house.gateway.operate("lanes.resume", lane="image")
+        await expect(lines.first).not_to_have_attribute("data-row", shown[0])
+        await expect(lines).to_have_count(len(shown))
+        await expect(does(page, "Show more")).to_be_visible()

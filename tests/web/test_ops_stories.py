@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
 from comfygate.simulator import Simulator
 from tests.promises.rig import Caller, plain_graph
 from tests.web.accessible import no_serious_fault
-from tests.web.chromium import PATIENCE_MS, PHONE, Studio, studio
+from tests.web.chromium import PHONE, Studio
 from tests.web.operators import EVIL, agree, does, fits, look, rows, secret, staff
 from tests.web.scenery import png
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-expect.set_options(timeout=PATIENCE_MS)
+NODE_SECONDS = 0.05
 PEOPLE = "telegram_id,tier,credits\n7000001,regular,5\n7000002,vip,50\n"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> AsyncIterator[Studio]:
-    async with studio(tmp_path_factory.mktemp("stories"), sqlite_template, node_seconds=0.05) as started:
-        yield started
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def nothing_stays_held(house: Studio) -> AsyncIterator[None]:
-    yield
-    house.sim.release()
 
 
 async def upscale(house: Studio, who: Caller) -> str:

@@ -13,12 +13,11 @@ from playwright.async_api import expect
 from comfygate.api.streaming import KEEP_ALIVE_SECONDS
 from tests.looking import before_the_next_look
 from tests.web.behind import Proxy, proxied
-from tests.web.chromium import PATIENCE_MS, Studio, studio
+from tests.web.chromium import Studio, studio
 from tests.web.operators import agree, staff
 from tests.web.scenery import png
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-expect.set_options(timeout=PATIENCE_MS)
 PREFIX = "/gate7"
 
 

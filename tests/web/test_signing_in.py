@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-import pytest_asyncio
 from playwright.async_api import expect
 
 from tests.web.browser import browsing
-from tests.web.chromium import PHONE, Studio, studio
+from tests.web.chromium import PHONE, Studio
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> AsyncIterator[Studio]:
-    async with studio(tmp_path_factory.mktemp("studio"), sqlite_template) as started:
-        yield started
 
 
 async def test_by_a_link_that_works_once(house: Studio) -> None:

@@ -5,38 +5,22 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Locator, Page, Route, expect
 
 from comfygate.gate import accounts
 from tests.promises.rig import Caller
 from tests.web.accessible import no_serious_fault
-from tests.web.chromium import PATIENCE_MS, PHONE, Studio, studio
+from tests.web.chromium import PHONE, Studio
 from tests.web.scenery import png
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
-expect.set_options(timeout=PATIENCE_MS)
+NODE_SECONDS = 0.15
 SIZE = (320, 240)
 EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> AsyncIterator[Studio]:
-    async with studio(tmp_path_factory.mktemp("studio"), sqlite_template, node_seconds=0.15) as started:
-        yield started
-
-
-@pytest_asyncio.fixture(autouse=True, loop_scope="module")
-async def nothing_stays_held(house: Studio) -> AsyncIterator[None]:
-    yield
-    # A test that failed in between must not let all others wait for results in vain.
-    house.sim.release()
-    house.sim.clear_faults()
 
 
 def file(sky: str = "dusk", name: str = "lake.png", size: tuple[int, int] = SIZE) -> Any:

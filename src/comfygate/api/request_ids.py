@@ -65,6 +65,7 @@ class RequestIds:
         except ClientDisconnect:
             log.info("request.abandoned", method=scope["method"], path=scope["path"])
         except Exception:
+            # The outermost place that can answer: a bug is told here with its traceback, or nowhere.
             log.exception("request.broke", method=scope["method"], path=scope["path"])
             if answered():
                 # The answer is half sent: only cutting the connection tells the client so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from typing import Any, ClassVar, Final
 
@@ -25,7 +26,7 @@ _HEADERS: Final = {
 }
 
 
-class Stream(Response):
+class Stream(Response, ABC):
     """Streams until `tell` has told all, the client leaves, or the service stops; it counts against its
     account's limit for exactly so long."""
 
@@ -57,9 +58,9 @@ class Stream(Response):
         else:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    @abstractmethod
     async def tell(self, send: Send) -> None:
         """Send all that there is to tell. Raises TimeoutError when nobody reads."""
-        raise NotImplementedError
 
     def ends(self) -> tuple[Coroutine[Any, Any, None], ...]:
         """What else ends the stream when it is over."""

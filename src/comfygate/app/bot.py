@@ -104,6 +104,7 @@ async def _run(ctx: Context, rules: BotRules, account: Account) -> None:
         service = await asyncio.to_thread(_make_service, ctx, rules, account)
         await service.run()
     except Exception:
+        # Nobody awaits the task before the service stops: whatever ended the bot is told when it does.
         log.exception("telegram.bot_ended", hint="mend the cause and start the service anew")
         raise
 

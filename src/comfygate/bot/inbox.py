@@ -181,6 +181,7 @@ class Answering:
             await asyncio.sleep(POLL_SECONDS)
             return
         except Exception:
+            # A bug over one update is tried TRIES_MAX times, and must not hold up its chat for good.
             log.exception("telegram.answer_broke", update=ids[0])
             if updates[0].tries + 1 < TRIES_MAX:
                 await self._ctx.store.run(inbox_store.failed, ids)

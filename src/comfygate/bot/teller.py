@@ -113,6 +113,7 @@ class Teller:
             except GateError as error:
                 log.warning("telegram.telling_waits", job=told.job_id, error=error.code)
             except Exception:
+                # The end of a job is owed to its chat: after a bug it is tried again, as after trouble.
                 log.exception("telegram.telling_broke", job=told.job_id)
             else:
                 return

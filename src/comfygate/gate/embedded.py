@@ -215,6 +215,7 @@ async def _call_back(
         try:
             await _tell(job, event, position, started, completed, failed)
         except Exception:
+            # The caller's own code: what it raises at one event does not keep the next from it.
             log.exception("callback.broke", job=job.id, status=event.status)
 
 

@@ -90,4 +90,5 @@ class Happenings:
             try:
                 listener(happening)
             except Exception:
+                # Who measures must not break what is measured.
                 log.exception("happening.not_heard", kind=type(happening).__name__)

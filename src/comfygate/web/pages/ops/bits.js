@@ -6,8 +6,8 @@ import { Icon } from "../shell/icons.js";
 import { brief, count, exact, has, moment, t } from "../shell/texts.js";
 import { now } from "./state.js";
 
-export const jobAt = (id) => `#/job/${encodeURIComponent(id)}`;
-export const accountAt = (id) => `#/account/${encodeURIComponent(id)}`;
+const jobAt = (id) => `#/job/${encodeURIComponent(id)}`;
+const accountAt = (id) => `#/account/${encodeURIComponent(id)}`;
 export const serverAt = (name) => `#/server/${encodeURIComponent(name)}`;
 
 // The end of an id tells jobs apart; the beginning is the time.
@@ -19,7 +19,7 @@ const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export const shortly = (value) => (ID.test(value) ? `…${value.slice(-8)}` : value);
 
 // Who did something: an account, by its name where that is known, or a way in.
-export const ACCOUNTS_ACTOR = "account:";
+const ACCOUNTS_ACTOR = "account:";
 export const Actor = ({ actor, name = null }) => {
   if (!actor.startsWith(ACCOUNTS_ACTOR)) return html`<span title=${actor}>${has(`audit.actor_${actor}`) ? t(`audit.actor_${actor}`) : actor}</span>`;
   const id = actor.slice(ACCOUNTS_ACTOR.length);

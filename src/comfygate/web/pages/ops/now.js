@@ -22,7 +22,7 @@ const Alert = seen(({ one }) => html`<li class=${`banner ${GRADES[one.grade]}`} 
   ${one.key === "ledger" && html`<a class="button quiet small" href="#/books">${t("now.look")}</a>`}
   ${one.key === "reviews" && html`<a class="button quiet small" href="#/reviews">${t("now.look")}</a>`}</li>`);
 
-export const Alerts = seen(() => alerts.value.length > 0 && html`<ul class="alerts" aria-label=${t("now.alerts")}>
+const Alerts = seen(() => alerts.value.length > 0 && html`<ul class="alerts" aria-label=${t("now.alerts")}>
   ${alerts.value.map((one) => html`<${Alert} key=${one.key} one=${one} />`)}</ul>`);
 
 const pause = (lane) => act({

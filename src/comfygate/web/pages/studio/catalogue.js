@@ -6,7 +6,7 @@ import { count, said, t } from "../shell/texts.js";
 import { workflows } from "./state.js";
 
 // The least that an order costs, in words. A formula may come to anything.
-export function priceFrom(workflow) {
+function priceFrom(workflow) {
   const prices = [workflow.price, ...workflow.styles.map((style) => style.price)].slice(workflow.styles.length ? 1 : 0);
   const fixed = prices.filter((price) => price.credits !== null).map((price) => price.credits);
   if (fixed.length < prices.length) return t("price.formula");
