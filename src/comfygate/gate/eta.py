@@ -282,12 +282,12 @@ class _Look:
         """What was measured in these lanes, and in those whose jobs keep the slots busy."""
         busy = {one.kind.lane for one in (*self._flying, *self._behind)}
         wanted = sorted({*lanes, *busy})
-        kinds = {one.kind for line in (self._came, *self._lines.values()) for one in line}
-        kinds |= {one.kind for one in (*self._flying, *self._behind)}
-        workflows = self._wanted | {kind.workflow for kind in kinds}
-        # A line that was looked at since has workflows of its own: who else asks changes nothing.
-        key = (tuple(wanted), frozenset(workflows))
+        # A line that was looked at since has workflows of its own.
+        key = (tuple(wanted), frozenset(self._lines))
         if key not in self._times:
+            kinds = {one.kind for line in (self._came, *self._lines.values()) for one in line}
+            kinds |= {one.kind for one in (*self._flying, *self._behind)}
+            workflows = self._wanted | {kind.workflow for kind in kinds}
             found: dict[tuple[Kind, str], list[int]] = {}
             for lane in wanted:
                 found |= run_times.measured(self._conn, lane, workflows)

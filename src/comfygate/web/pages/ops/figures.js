@@ -1,10 +1,11 @@
 // What each measure draws, and what its table says.
 import { html } from "../shell/html.js";
+import { entry } from "../shell/ledger.js";
 import { tier } from "../shell/session.js";
 import { brief, count, has, t } from "../shell/texts.js";
 import { ServerLink, State } from "./bits.js";
 import { seconds, times } from "./chart.js";
-import { blame, entry, percent } from "./telling.js";
+import { blame, percent } from "./telling.js";
 
 const INKS = 8;
 const ink = (nth) => `ink-${nth % INKS}`;

@@ -2,6 +2,7 @@
 import { attempt, note } from "../shell/dialog.js";
 import { html, seen } from "../shell/html.js";
 import { Icon } from "../shell/icons.js";
+import { became, entry, sign } from "../shell/ledger.js";
 import { brief, clock, count, exact, has, moment, t } from "../shell/texts.js";
 import { AccountLink, JobLink, Since, When } from "./bits.js";
 
@@ -20,11 +21,9 @@ export const or = (text, other = "–") => (text === null || text === undefined 
 
 // A word of the service; one that the texts do not know shows as it is.
 export const blame = (name) => (has(`blame.${name}`) ? t(`blame.${name}`) : name);
-export const entry = (kind) => (has(`entry.${kind}`) ? t(`entry.${kind}`) : kind);
 export const role = (name) => (has(`role.${name}`) ? t(`role.${name}`) : t("person.user"));
 
-const HOLDS = { placed: "job.deducted", captured: "job.spent", released: "job.refunded" };
-export const price = (job) => (HOLDS[job.hold] ? t(HOLDS[job.hold], { n: job.price }) : t("price.free"));
+export const price = (job) => became(job.hold, job.price) ?? t("price.free");
 
 const OUTCOMES = { succeeded: "good", canceled: "warm", failed: "bad", lost: "bad" };
 export const Outcome = ({ name }) => (name ? html`<span class=${`tag ${OUTCOMES[name] ?? ""}`} data-outcome=${name}>${
@@ -38,10 +37,6 @@ export const At = ({ at }) => {
   const today = new Date(at).toDateString() === new Date().toDateString();
   return html`<time datetime=${new Date(at).toISOString()} title=${exact(at)}>${today ? clock(at) : moment(at)}</time>`;
 };
-
-const ENTERS = ["grant", "release", "merge_in"];
-// A capture moves what was set aside before.
-const sign = (kind) => (ENTERS.includes(kind) ? "+" : kind === "capture" ? "" : "−");
 
 // Columns of entries of the ledger.
 export const movements = () => [

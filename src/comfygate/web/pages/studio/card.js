@@ -3,6 +3,7 @@ import { get, post, remove } from "../shell/api.js";
 import { ask, attempt, note } from "../shell/dialog.js";
 import { html, seen, signal, useEffect, useSignal } from "../shell/html.js";
 import { Icon } from "../shell/icons.js";
+import { became } from "../shell/ledger.js";
 import { refresh } from "../shell/session.js";
 import { has, moment, said, span, t } from "../shell/texts.js";
 import { addressOf, answered, askedNow, before, hide, kindOf, named, previews } from "./state.js";
@@ -24,8 +25,8 @@ export function Status({ job }) {
 // What became of the credits, in the words of the ledger.
 export function Money({ job }) {
   if (!job.charged) return html`<span class="tag good">${t("price.free")}</span>`;
-  const words = { placed: "job.deducted", captured: "job.spent", released: "job.refunded" }[job.hold];
-  return words ? html`<span class=${`tag ${job.hold === "released" ? "good" : ""}`} data-hold=${job.hold}>${t(words, { n: job.charged })}</span>` : null;
+  const words = became(job.hold, job.charged);
+  return words && html`<span class=${`tag ${job.hold === "released" ? "good" : ""}`} data-hold=${job.hold}>${words}</span>`;
 }
 
 // Counts the estimate down between two words of the service.

@@ -3,8 +3,9 @@ import { get, post } from "../shell/api.js";
 import { attempt, note } from "../shell/dialog.js";
 import { effect, html, seen, signal, useEffect } from "../shell/html.js";
 import { Icon } from "../shell/icons.js";
+import { entry, sign } from "../shell/ledger.js";
 import { account, refresh } from "../shell/session.js";
-import { count, has, moment, t } from "../shell/texts.js";
+import { count, moment, t } from "../shell/texts.js";
 
 const PAGE = 50;
 const entries = signal(null);
@@ -32,16 +33,11 @@ async function redeem(event) {
   busy.value = false;
 }
 
-const ENTERS = new Set(["grant", "release", "merge_in"]);
-// A capture moves what was set aside before: nothing more leaves the account.
-const sign = (kind) => (ENTERS.has(kind) ? "+" : kind === "capture" ? "" : "−");
-const word = (entry) => (has(`entry.${entry.kind}`) ? t(`entry.${entry.kind}`) : entry.words);
-
-const Line = ({ entry }) => html`<tr>
-  <td class="soft small">${moment(entry.created_at)}</td>
-  <td>${word(entry)}${entry.reason && html` <span class="soft small">${entry.reason}</span>`}
-    ${entry.job_id && html` <a class="small" href=${`#/job/${entry.job_id}`}>${t("credits.job")}</a>`}</td>
-  <td class=${`end number amount ${sign(entry.kind) === "+" ? "plus" : ""}`}>${sign(entry.kind)}${count(entry.amount)}</td>
+const Line = ({ one }) => html`<tr>
+  <td class="soft small">${moment(one.created_at)}</td>
+  <td>${entry(one.kind, one.words)}${one.reason && html` <span class="soft small">${one.reason}</span>`}
+    ${one.job_id && html` <a class="small" href=${`#/job/${one.job_id}`}>${t("credits.job")}</a>`}</td>
+  <td class=${`end number amount ${sign(one.kind) === "+" ? "plus" : ""}`}>${sign(one.kind)}${count(one.amount)}</td>
 </tr>`;
 
 const Entries = seen(() => {
@@ -49,7 +45,7 @@ const Entries = seen(() => {
   if (!entries.value.length) return html`<p class="empty">${t("credits.none")}</p>`;
   return html`<table><thead><tr><th scope="col">${t("credits.when")}</th><th scope="col">${t("credits.what")}</th>
     <th scope="col" class="end">${t("credits.amount")}</th></tr></thead>
-    <tbody>${entries.value.map((entry) => html`<${Line} key=${entry.id} entry=${entry} />`)}</tbody></table>`;
+    <tbody>${entries.value.map((one) => html`<${Line} key=${one.id} one=${one} />`)}</tbody></table>`;
 });
 
 export const Credits = seen(() => {
